@@ -1,0 +1,104 @@
+import { type Balance, type Charge, openPurse, type Purse, type Report } from 'pursestrings';
+import { readBalances } from '../commands/balances.ts';
+import { InputError } from '../input-error.ts';
+import { type AgentOutcome, type Endpoint, runAgent } from './agent.ts';
+import { type Death, killMidStream, leaveMidStream } from './doomed-agent.ts';
+import { type DemoPlan, labelsOf } from './plan.ts';
+import type { DemoProvider, ProviderBill } from './provider.ts';
+
+/** Where and with whom a demo runs. */
+export interface DemoSetup {
+  readonly plan: DemoPlan;
+  readonly provider: DemoProvider;
+  readonly store: string;
+  readonly ledger: string | undefined;
+  readonly onCall: (calls: number) => void;
+  /** The agents are done; what is left is to wait for the dead one's hold. */
+  readonly onWait: () => void;
+}
+
+/** Everything that a run of the demo found out. */
+export interface DemoFacts {
+  readonly outcomes: readonly AgentOutcome[];
+  readonly death: Death;
+  /** What the ledger recorded for the killed agent. */
+  readonly deathCharge: Charge | null;
+  readonly report: Report;
+  readonly balances: readonly Balance[];
+  readonly overruns: number;
+  readonly bill: ProviderBill | null;
+  readonly verify: Awaited<ReturnType<Purse['verify']>>;
+}
+
+/** After so long the hold of the killed agent should have expired several times over. */
+const MAX_EXPIRY_WAIT_MS = 10_000;
+
+/** Lets all agents loose at once, kills one, and reads what the ledger and the provider say. */
+export async function runDemo(setup: DemoSetup): Promise<DemoFacts> {
+  const { plan, provider, store, ledger } = setup;
+  const place = { store, ...(ledger !== undefined && { ledger }) };
+  const purse = await openPurse(place);
+  try {
+    await checkUnused(purse, setup);
+    for (const limit of plan.limits) await purse.setLimit(limit);
+    const endpoint: Endpoint = { url: provider.url, apiKey: provider.apiKey };
+    let calls = 0;
+    const onCall = (): void => {
+      calls += 1;
+      setup.onCall(calls);
+    };
+    const dying = store.startsWith('memory:')
+      ? leaveMidStream(purse, plan, endpoint)
+      : killMidStream({ plan, endpoint, store, ledger });
+    const working = plan.agents.map((name) => runAgent(purse, plan, name, endpoint, onCall));
+    const [death, ...outcomes] = await Promise.all([dying, ...working]);
+    setup.onWait();
+    await holdsResolved(purse);
+    return {
+      outcomes,
+      death,
+      deathCharge: await lastCharge(purse, plan),
+      report: await purse.report({ by: ['project', 'agent'] }),
+      balances: await readBalances(purse, {}),
+      overruns: await countOverruns(purse),
+      bill: await provider.bill(),
+      verify: await purse.verify(),
+    };
+  } finally {
+    await purse.close();
+  }
+}
+
+/** The demo adds up its ledger against a bill, so nobody else may have spent from it. */
+async function checkUnused(purse: Purse, { store, ledger }: DemoSetup): Promise<void> {
+  const limits = await purse.limits();
+  const charges = await purse.journal({ order: 'newest' })[Symbol.asyncIterator]().next();
+  if (limits.length === 0 && charges.done === true) return;
+  throw new InputError(
+    `The ledger ${ledger ?? 'default'} of ${store} is in use; give the demo one of its own, ` +
+      `such as --ledger demo-${Date.now().toString(36)}.`,
+    { code: 'LEDGER_IN_USE' },
+  );
+}
+
+/** A dead agent's hold is settled by nobody; it expires by itself, and counts as spent. */
+async function holdsResolved(purse: Purse): Promise<void> {
+  const until = Date.now() + MAX_EXPIRY_WAIT_MS;
+  for (;;) {
+    const balances = await readBalances(purse, { limit: 'everything' });
+    if (balances.every(({ held }) => held === 0) || Date.now() > until) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+async function lastCharge(purse: Purse, plan: DemoPlan): Promise<Charge | null> {
+  const labels = labelsOf(plan.doomed);
+  for await (const charge of purse.journal({ labels, order: 'newest' })) return charge;
+  return null;
+}
+
+async function countOverruns(purse: Purse): Promise<number> {
+  let overruns = 0;
+  for await (const charge of purse.journal()) if (charge.overrun) overruns += 1;
+  return overruns;
+}

@@ -1,0 +1,58 @@
+import { createReadStream } from 'node:fs';
+import { whyUnreadable } from './data-file.ts';
+import { InputError } from './input-error.ts';
+
+/** One line of a file, without its line end. `text` is null for a line that is too long to keep. */
+export interface Line {
+  readonly number: number;
+  readonly text: string | null;
+}
+
+/** The most characters that one line may have; nothing that a row needs is nearly as long. */
+export const MAX_LINE_LENGTH: number = 1024 * 1024;
+
+/**
+ * Reads a file line by line, in pieces, so that a file of any size takes little memory. A byte
+ * order mark is dropped, lines may end in LF or CRLF, and the last one need not end at all.
+ *
+ * @throws InputError when the file cannot be read.
+ */
+export async function* readLines(
+  path: string,
+  onProgress: (bytes: number) => void,
+): AsyncGenerator<Line> {
+  const decoder = new TextDecoder('utf-8');
+  let number = 0;
+  let rest = '';
+  let overlong = false;
+  let bytes = 0;
+  const line = (text: string): Line => {
+    number += 1;
+    const tooLong = overlong || text.length > MAX_LINE_LENGTH;
+    overlong = false;
+    return { number, text: tooLong ? null : text.replace(/\r$/, '') };
+  };
+  for await (const chunk of chunksOf(path)) {
+    bytes += chunk.length;
+    onProgress(bytes);
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+    rest = lines.pop() ?? '';
+    for (const text of lines) yield line(text);
+    if (rest.length > MAX_LINE_LENGTH) {
+      overlong = true;
+      rest = '';
+    }
+  }
+  rest += decoder.decode();
+  if (rest !== '' || overlong) yield line(rest);
+}
+
+async function* chunksOf(path: string): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of createReadStream(path, { highWaterMark: 256 * 1024 })) {
+      yield chunk as Buffer;
+    }
+  } catch (cause) {
+    throw new InputError(`Cannot read the trace ${path}: ${whyUnreadable(cause)}.`, { cause });
+  }
+}

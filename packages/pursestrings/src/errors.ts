@@ -1,0 +1,215 @@
+import type { Charge } from './charge.ts';
+import type { Denial } from './ledger/denial.ts';
+import { PurseError } from './ledger/invalid.ts';
+
+export {
+  InvalidAmountError,
+  InvalidLabelError,
+  InvalidLimitError,
+  InvalidOptionError,
+  InvalidUnitError,
+  InvariantError,
+  PurseError,
+} from './ledger/invalid.ts';
+
+/**
+ * A spend was refused and no money moved. `denial` is the first limit that refused, `denials` all
+ * of them, in the order of the limits.
+ *
+ * @example
+ * ```ts
+ * import { BudgetExceededError, openPurse } from 'pursestrings';
+ *
+ * const purse = await openPurse({ limits: [{ name: 'all', cap: { usd: 1 } }] });
+ * try {
+ *   await purse.reserve({ usd: 2 });
+ * } catch (error) {
+ *   const exceeded = BudgetExceededError.from(error);
+ *   if (exceeded === null) throw error;
+ *   console.log(exceeded.required, exceeded.remaining, exceeded.unit); // 2 1 usd
+ * }
+ * ```
+ */
+export class BudgetExceededError extends PurseError {
+  readonly denial: Denial;
+  readonly denials: readonly Denial[];
+  /** What was asked, in decimals of `unit`. */
+  readonly required: number;
+  /** What was left, in decimals of `unit`. */
+  readonly remaining: number;
+  readonly unit: string;
+
+  constructor(
+    denials: readonly [Denial, ...(readonly Denial[])],
+    options: { readonly cause?: unknown } = {},
+  ) {
+    super('BUDGET_EXCEEDED', denials.map(({ message }) => message).join(' '), options);
+    this.denial = denials[0];
+    this.denials = denials;
+    this.required = this.denial.requested;
+    this.remaining = this.denial.available;
+    this.unit = this.denial.unit;
+  }
+
+  /**
+   * Finds the refusal in whatever an SDK made of it: the error itself, its cause chain, the errors
+   * of an aggregate, or a parsed or written body under `error`, `body`, `response` or `data`.
+   * Answers `null` when there is none.
+   */
+  static from(error: unknown): BudgetExceededError | null {
+    return search(error, error, 0, new Set());
+  }
+}
+
+/** An id is known with other content; nothing was done. `recorded` is what stands under it. */
+export class ConflictError extends PurseError {
+  readonly id: string;
+  readonly recorded: Recorded;
+
+  constructor(id: string, recorded: Recorded, message: string) {
+    super('CONFLICT', message);
+    this.id = id;
+    this.recorded = recorded;
+  }
+}
+
+/** What stands recorded under an id. */
+export interface Recorded {
+  /** Where the hold stands: `open`, `settled`, `released`, `expired`, `expired_charged`, `corrected`; `null` without a hold. */
+  readonly hold: string | null;
+  readonly charge: Charge | null;
+}
+
+/** No hold with this id is open: it never was, or it was forgotten after its time. */
+export class HoldNotFoundError extends PurseError {
+  readonly id: string;
+
+  constructor(id: string, message: string) {
+    super('HOLD_NOT_FOUND', message);
+    this.id = id;
+  }
+}
+
+/** Nobody knows what this model costs, so no money goes out for it. */
+export class PriceUnknownError extends PurseError {
+  readonly model: string;
+
+  constructor(model: string, message: string) {
+    super('PRICE_UNKNOWN', message);
+    this.model = model;
+  }
+}
+
+/** What a store can say of itself. */
+export type StoreErrorCode = 'STORE_UNAVAILABLE' | 'OUTCOME_UNKNOWN' | 'STORE_CORRUPT';
+
+/** Why a store failed. */
+export type StoreFailure =
+  | 'closed'
+  | 'contended'
+  | 'corrupt'
+  | 'full'
+  | 'io'
+  | 'locked'
+  | 'misconfigured'
+  | 'newer_schema'
+  | 'overloaded'
+  | 'read_only'
+  | 'unreachable';
+
+/**
+ * The store failed. Under `STORE_UNAVAILABLE` and `STORE_CORRUPT` nothing was written; under
+ * `OUTCOME_UNKNOWN` the operation may have happened: ask again with the same id.
+ */
+export class StoreError extends PurseError {
+  readonly failure: StoreFailure;
+  declare readonly code: StoreErrorCode;
+
+  constructor(
+    code: StoreErrorCode,
+    failure: StoreFailure,
+    message: string,
+    options: { readonly retryable?: boolean; readonly cause?: unknown } = {},
+  ) {
+    super(code, message, options);
+    this.failure = failure;
+  }
+}
+
+/** Nothing an SDK throws nests deeper than this. */
+const MAX_DEPTH = 12;
+
+const PLACES = [
+  'cause',
+  'error',
+  'body',
+  'response',
+  'data',
+  'denial',
+  'responseBody',
+  'lastError',
+];
+
+function search(
+  value: unknown,
+  root: unknown,
+  depth: number,
+  seen: Set<unknown>,
+): BudgetExceededError | null {
+  if (value instanceof BudgetExceededError) return value;
+  if (typeof value === 'string') return searchText(value, root, depth, seen);
+  if (typeof value !== 'object' || value === null || depth > MAX_DEPTH || seen.has(value))
+    return null;
+  seen.add(value);
+  const found = denialsIn(value);
+  if (found !== null) return new BudgetExceededError(found, { cause: root });
+  for (const place of PLACES) {
+    const inside = search(Reflect.get(value, place), root, depth + 1, seen);
+    if (inside !== null) return inside;
+  }
+  const errors: unknown = Reflect.get(value, 'errors');
+  for (const error of Array.isArray(errors) ? errors : []) {
+    const inside = search(error, root, depth + 1, seen);
+    if (inside !== null) return inside;
+  }
+  return null;
+}
+
+function searchText(
+  text: string,
+  root: unknown,
+  depth: number,
+  seen: Set<unknown>,
+): BudgetExceededError | null {
+  if (!text.includes('"denial')) return null;
+  try {
+    return search(JSON.parse(text), root, depth + 1, seen);
+  } catch {
+    return null;
+  }
+}
+
+function denialsIn(value: object): [Denial, ...Denial[]] | null {
+  const given: unknown = Reflect.get(value, 'denials') ?? [Reflect.get(value, 'denial')];
+  if (!Array.isArray(given)) return null;
+  const denials = given.map(readDenial);
+  const [first, ...rest] = denials;
+  if (first === undefined || first === null || rest.includes(null)) return null;
+  return [first, ...rest.filter((denial) => denial !== null)];
+}
+
+const REASONS = new Set<unknown>(['exceeds', 'frozen', 'uncovered', 'too_many_envelopes']);
+
+/** Reads a denial that may have travelled as JSON: its time is a string then. */
+function readDenial(value: unknown): Denial | null {
+  if (typeof value !== 'object' || value === null) return null;
+  const denial = value as Denial;
+  const numbers = [denial.cap, denial.spent, denial.held, denial.requested, denial.available];
+  if (!REASONS.has(denial.reason) || !numbers.every((part) => typeof part === 'number'))
+    return null;
+  const resetsAt: unknown = denial.resetsAt;
+  return {
+    ...denial,
+    resetsAt: typeof resetsAt === 'string' ? new Date(resetsAt) : denial.resetsAt,
+  };
+}

@@ -1,0 +1,103 @@
+/**
+ * The base of every error this package throws, in whichever copy of the package it was made.
+ * `code` says what happened to a program, `message` to a person: it names the thing, the value
+ * and the remedy. `retryable` says whether the same call may succeed later, unchanged.
+ *
+ * @example
+ * ```ts
+ * import { PurseError } from 'pursestrings';
+ *
+ * function shouldRetry(error: unknown): boolean {
+ *   return PurseError.isInstance(error) && error.retryable;
+ * }
+ * ```
+ */
+export class PurseError extends Error {
+  readonly code: string;
+  readonly retryable: boolean;
+
+  constructor(
+    code: string,
+    message: string,
+    options: { readonly retryable?: boolean; readonly cause?: unknown } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.retryable = options.retryable ?? false;
+    for (const brand of brandsOf(new.target)) {
+      Object.defineProperty(this, brand, { value: true });
+    }
+  }
+
+  /** True for an error of this class, also one made by another copy of the package. */
+  static isInstance<T extends new (...parts: never[]) => PurseError>(
+    this: T,
+    error: unknown,
+  ): error is InstanceType<T> {
+    return (
+      typeof error === 'object' && error !== null && Reflect.get(error, brandOf(this)) === true
+    );
+  }
+}
+
+function brandOf(errorClass: { readonly name: string }): symbol {
+  return Symbol.for(`pursestrings.${errorClass.name}`);
+}
+
+function brandsOf(errorClass: { readonly name: string }): symbol[] {
+  const brands: symbol[] = [];
+  let current: object | null = errorClass;
+  while (current !== null && current !== Error) {
+    brands.push(brandOf(current as { readonly name: string }));
+    current = Object.getPrototypeOf(current);
+  }
+  return brands;
+}
+
+/** An amount that cannot be meant: negative, not a number, too large, of an unknown unit. Nothing was done. */
+export class InvalidAmountError extends PurseError {
+  constructor(message: string) {
+    super('INVALID_AMOUNT', message);
+  }
+}
+
+/** A label that cannot be kept: not a string, too long, or too many of them; nothing was done. */
+export class InvalidLabelError extends PurseError {
+  constructor(message: string) {
+    super('INVALID_LABEL', message);
+  }
+}
+
+/** An id, a description, a duration or another option out of its range; nothing was done. */
+export class InvalidOptionError extends PurseError {
+  constructor(message: string) {
+    super('INVALID_OPTION', message);
+  }
+}
+
+/** A unit declared wrongly, or otherwise than the ledger already knows it. */
+export class InvalidUnitError extends PurseError {
+  constructor(message: string) {
+    super('INVALID_UNIT', message);
+  }
+}
+
+/** A limit that cannot hold: `limit` names it and `field` names what is wrong with it. */
+export class InvalidLimitError extends PurseError {
+  readonly limit: string;
+  readonly field: string;
+
+  constructor(limit: string, field: string, problem: string) {
+    super('INVALID_LIMIT', `Limit ${JSON.stringify(limit)}: \`${field}\` ${problem}`);
+    this.limit = limit;
+    this.field = field;
+  }
+}
+
+/** A rule of the ledger does not hold: a defect of this package. Please report it. */
+export class InvariantError extends PurseError {
+  constructor(message: string) {
+    super('INVARIANT', `${message}. This is a defect of pursestrings: please report it.`);
+  }
+}

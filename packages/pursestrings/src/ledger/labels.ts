@@ -1,0 +1,84 @@
+import { InvalidLabelError } from './invalid.ts';
+
+/** Who and what a spend is for: `{ agent: 'researcher', task: 't-9' }`. */
+export type Labels = Readonly<Record<string, string>>;
+
+/** The most labels one spend may carry, and the lengths of their names and values. */
+export const MAX_LABELS = 32;
+export const MAX_LABEL_NAME_LENGTH = 64;
+export const MAX_LABEL_VALUE_LENGTH = 1024;
+
+/** Labels in their one written form: equal sets of labels have equal keys, and no others do. */
+export interface LabelSet {
+  readonly labels: Labels;
+  readonly key: string;
+}
+
+/** No labels at all. */
+export const NO_LABELS: LabelSet = { labels: Object.freeze({}), key: '{}' };
+
+/**
+ * Copies labels, ordered by name, and writes their key. Labels whose value is `undefined` count
+ * as absent.
+ *
+ * @throws InvalidLabelError for a value that is not a string, or past a bound.
+ */
+export function labelSet(labels: Labels): LabelSet {
+  if (typeof labels !== 'object' || labels === null || Array.isArray(labels)) {
+    throw new InvalidLabelError(
+      `Labels must be an object such as { agent: 'a1' }, not ${String(labels)}`,
+    );
+  }
+  const names: string[] = [];
+  for (const name of Object.keys(labels)) {
+    if (labels[name] === undefined) continue;
+    checkLabel(name, labels[name]);
+    names.push(name);
+  }
+  if (names.length === 0) return NO_LABELS;
+  if (names.length > MAX_LABELS) {
+    throw new InvalidLabelError(
+      `A spend carries at most ${MAX_LABELS} labels; these are ${names.length}`,
+    );
+  }
+  if (names.length > 1) names.sort();
+  const copy = Object.fromEntries(names.map((name) => [name, labels[name] as string]));
+  return { labels: copy, key: JSON.stringify(copy) };
+}
+
+/** Reads back what `labelSet` wrote. */
+export function labelSetFromKey(key: string): LabelSet {
+  return key === '{}' ? NO_LABELS : { labels: JSON.parse(key) as Labels, key };
+}
+
+/** A label's value; a label that is not there counts as `''` (rule 10). */
+export function labelValue(labels: Labels, name: string): string {
+  return Object.hasOwn(labels, name) ? (labels[name] as string) : '';
+}
+
+/** True when `labels` carries every label in `where`. */
+export function carries(labels: Labels, where: Labels): boolean {
+  for (const name of Object.keys(where)) {
+    if (labelValue(labels, name) !== where[name]) return false;
+  }
+  return true;
+}
+
+function checkLabel(name: string, value: unknown): void {
+  if (typeof value !== 'string') {
+    throw new InvalidLabelError(
+      `Label ${JSON.stringify(name)} is ${String(value)}, which is not a string; write it as '${String(value)}'`,
+    );
+  }
+  if (name === '' || name.length > MAX_LABEL_NAME_LENGTH || !name.isWellFormed()) {
+    throw new InvalidLabelError(
+      `Label name ${JSON.stringify(name.slice(0, 80))} must be 1 to ${MAX_LABEL_NAME_LENGTH} characters of Unicode text`,
+    );
+  }
+  if (value.length > MAX_LABEL_VALUE_LENGTH || !value.isWellFormed()) {
+    throw new InvalidLabelError(
+      `Label ${JSON.stringify(name)} has a value of ${value.length} characters (${JSON.stringify(value.slice(0, 40))}…); ` +
+        `at most ${MAX_LABEL_VALUE_LENGTH} characters of Unicode text can be kept`,
+    );
+  }
+}

@@ -1,0 +1,187 @@
+import { PriceUnknownError } from '../errors.ts';
+import { InvalidAmountError, InvalidOptionError } from '../ledger/invalid.ts';
+import { estimate } from './estimate.ts';
+import { checkUsage, costAttos, lacksTier, usdNumber } from './price.ts';
+import type { Price, Usage } from './price.ts';
+import { priceFinder } from './price-list.ts';
+import type { PriceFinder, PriceSources } from './price-list.ts';
+import { PROVIDERS } from './providers/index.ts';
+import { isObject } from './providers/provider.ts';
+import type { JsonObject } from './providers/provider.ts';
+
+/** Where a price is looked up, and for which host. */
+export interface CostOptions extends PriceSources {
+  /** The URL the call goes to, for hosts with prices of their own. Default: the price of the provider whose name the model bears. */
+  readonly url?: string;
+}
+
+/** What a call cost. */
+export interface CallCost {
+  /** USD, rounded up once to the ledger's step of 1e-8. */
+  readonly usd: number;
+  /** Input and output tokens together. */
+  readonly tokens: number;
+  readonly provider: string;
+  readonly model: string;
+  /** Where the price comes from: `prices`, `unknownModel`, or `genai-prices:openai/gpt-4o`. */
+  readonly price: string;
+}
+
+/** The most a call can cost. */
+export interface CallEstimate extends CallCost {
+  readonly inputTokens: number;
+  /** Of all answers together. */
+  readonly outputTokens: number;
+  /** True when the input was counted with the model's encoding, false when it was bounded by its bytes. */
+  readonly counted: boolean;
+}
+
+/** A usage as OpenAI's chat completions report it. */
+export interface OpenAIChatUsage {
+  readonly prompt_tokens: number;
+  readonly completion_tokens: number;
+}
+
+const listOnly: PriceFinder = priceFinder({});
+const finders = new WeakMap<object, PriceFinder>();
+
+/**
+ * What a model call cost, exactly: integer tokens times decimal rates, summed, and rounded up once
+ * to 1e-8 USD. Cached, cache-writing and audio tokens have their own rates, and input past a
+ * model's threshold its own tier. The options are read once: give the same object again for speed,
+ * and a new one after a change.
+ *
+ * Prices: https://github.com/pydantic/genai-prices
+ *
+ * @param usage What `readUsage` returns, or a usage object of OpenAI's chat completions.
+ * @throws PriceUnknownError when the model has no price, or none for audio, web searches or a
+ * premium tier that the call used.
+ * @throws InvalidAmountError when a count is no whole number from 0, or a part exceeds its whole.
+ * @example
+ * ```ts
+ * import { calculateCost } from 'pursestrings/llm';
+ *
+ * const cost = calculateCost('gpt-4o', { inputTokens: 1_000, cachedInputTokens: 400, outputTokens: 200 });
+ * console.log(cost.usd); // 0.004
+ * ```
+ */
+export function calculateCost(
+  model: string,
+  usage: Usage | OpenAIChatUsage,
+  options?: CostOptions,
+): CallCost {
+  const price = priceOf(model, options);
+  const used = 'prompt_tokens' in usage ? translated(usage) : usage;
+  checkUsage(used);
+  const attos = lacksTier(price, used.serviceTier ?? null) ? null : costAttos(price, used);
+  if (attos === null) {
+    throw new PriceUnknownError(
+      model,
+      `The call used audio, web searches or a service tier that ${JSON.stringify(model)} has no price for: add it to \`prices\``,
+    );
+  }
+  const tokens = used.inputTokens + used.outputTokens;
+  return {
+    usd: usdNumber(attos),
+    tokens,
+    provider: price.provider,
+    model,
+    price: price.source,
+  };
+}
+
+/**
+ * Reads the usage of a model's answer, of the last chunk of its stream, or of its `usage` object
+ * alone. Answers null when there is none, or when it contradicts itself: then nobody knows what the
+ * call cost.
+ *
+ * Understands OpenAI's chat completions: https://platform.openai.com/docs/api-reference/chat/object
+ *
+ * @example
+ * ```ts
+ * import { calculateCost, readUsage } from 'pursestrings/llm';
+ *
+ * const body = { model: 'gpt-4o', usage: { prompt_tokens: 1_000, completion_tokens: 200 } };
+ * const usage = readUsage(body);
+ * if (usage !== null) console.log(calculateCost(body.model, usage).usd); // 0.0045
+ * ```
+ */
+export function readUsage(body: unknown): Usage | null {
+  for (const provider of PROVIDERS) {
+    const usage = provider.readUsage(body);
+    if (usage !== null) return usage;
+  }
+  return null;
+}
+
+/**
+ * The most a call can use and cost, as `meteredFetch` would hold it: never under the bill, from the
+ * body of the request. Tokenizes long input, whose encoder is loaded on first use.
+ *
+ * @param request The body of a chat completion, as an SDK takes it.
+ * @throws PriceUnknownError when the model, or something the call may use, has no price.
+ * @throws InvalidOptionError when the body is in no known format, or nothing bounds its input or output.
+ * @example
+ * ```ts
+ * import { estimateCall } from 'pursestrings/llm';
+ *
+ * const { usd, inputTokens } = await estimateCall({
+ *   model: 'gpt-4o-mini',
+ *   max_completion_tokens: 500,
+ *   messages: [{ role: 'user', content: 'Tell me of purses.' }],
+ * });
+ * console.log(`at most $${usd} for ${inputTokens} tokens in, 500 out`);
+ * ```
+ */
+export async function estimateCall(
+  request: object,
+  options: CostOptions & { readonly outputCeiling?: number } = {},
+): Promise<CallEstimate> {
+  if (!isObject(request)) throw new InvalidOptionError('The request is no JSON object');
+  for (const provider of PROVIDERS) {
+    const shape = provider.readCall(request);
+    if (shape === null) continue;
+    const price = priceOf(shape.model, options);
+    const { outputCeiling } = options;
+    const text = JSON.stringify(request);
+    const facts = { provider, body: request as JsonObject, text, shape, price, outputCeiling };
+    const { attos, tokens, bound, counted } = await estimate(facts);
+    return {
+      usd: usdNumber(attos),
+      tokens,
+      inputTokens: bound.inputTokens,
+      outputTokens: bound.outputTokens,
+      counted,
+      provider: price.provider,
+      model: shape.model,
+      price: price.source,
+    };
+  }
+  throw new InvalidOptionError(
+    'The request is in no format that is known here: it needs a `model` and `messages`',
+  );
+}
+
+function priceOf(model: string, options: CostOptions | undefined): Price {
+  let finder = options === undefined ? listOnly : finders.get(options);
+  if (finder === undefined) {
+    finder = priceFinder(options ?? {});
+    if (options !== undefined) finders.set(options, finder);
+  }
+  const price = finder(model, options?.url ?? null);
+  if (price === null) {
+    throw new PriceUnknownError(
+      model,
+      `No price is known for the model ${JSON.stringify(model)}: add it to \`prices\`, or set \`unknownModel\``,
+    );
+  }
+  return price;
+}
+
+function translated(usage: OpenAIChatUsage): Usage {
+  const read = readUsage(usage);
+  if (read !== null) return read;
+  throw new InvalidAmountError(
+    `The usage ${JSON.stringify(usage)} is empty, or contradicts itself: nobody knows what it cost`,
+  );
+}

@@ -1,0 +1,87 @@
+/** What is known of a body that was read already. */
+interface ReadBody {
+  readonly bytes: ArrayBuffer;
+  /** The bytes as JSON; undefined when they are none. */
+  readonly json: unknown;
+  /** The body was read a second time, by the caller: a third time is an error, as with any response. */
+  taken: boolean;
+  /** A response made of the bytes, once somebody asks for more than the bytes. */
+  whole: Response | null;
+}
+
+const bodies = new WeakMap<Response, ReadBody>();
+
+/**
+ * A response whose body was read to settle its call, and can be read again, once, by the caller.
+ * Making a new response of the bytes would do the same in five times the time: 50 µs a call.
+ */
+class ReadResponse extends Response {
+  override get body(): Response['body'] {
+    return wholeOf(this).body;
+  }
+
+  override get bodyUsed(): boolean {
+    const { taken, whole } = bodyOf(this);
+    return whole === null ? taken : whole.bodyUsed;
+  }
+
+  override async json(): Promise<unknown> {
+    const { json, whole } = bodyOf(this);
+    if (whole !== null || json === undefined) return wholeOf(this).json();
+    take(this);
+    return json;
+  }
+
+  override async text(): Promise<string> {
+    return wholeOf(this).text();
+  }
+
+  override async arrayBuffer(): Promise<ArrayBuffer> {
+    return bodyOf(this).whole === null ? take(this) : wholeOf(this).arrayBuffer();
+  }
+
+  override async bytes(): Promise<Uint8Array<ArrayBuffer>> {
+    return new Uint8Array(await this.arrayBuffer());
+  }
+
+  override async blob(): Promise<Blob> {
+    return wholeOf(this).blob();
+  }
+
+  override async formData(): Promise<FormData> {
+    return wholeOf(this).formData();
+  }
+
+  override clone(): Response {
+    const { url } = this;
+    return Object.defineProperty(wholeOf(this).clone(), 'url', { value: url });
+  }
+}
+
+/** Gives a response back its body; `bytes` is what was read from it, and `json` what that means. */
+export function withBody(response: Response, bytes: ArrayBuffer, json: unknown): Response {
+  bodies.set(response, { bytes, json, taken: false, whole: null });
+  return Object.setPrototypeOf(response, ReadResponse.prototype) as Response;
+}
+
+function bodyOf(response: Response): ReadBody {
+  const body = bodies.get(response);
+  if (body === undefined) throw new TypeError('Illegal invocation');
+  return body;
+}
+
+function take(response: Response): ArrayBuffer {
+  const body = bodyOf(response);
+  if (body.taken) throw new TypeError('Body is unusable: Body has already been read');
+  body.taken = true;
+  return body.bytes;
+}
+
+function wholeOf(response: Response): Response {
+  const body = bodyOf(response);
+  if (body.whole === null) {
+    const { status, statusText, headers } = response;
+    body.whole = new Response(take(response), { status, statusText, headers });
+  }
+  return body.whole;
+}

@@ -1,0 +1,126 @@
+import { createParser } from 'eventsource-parser';
+
+import type { StreamReader } from './providers/provider.ts';
+import type { Settlement } from './settlement.ts';
+
+/** The end of an event: an empty line, in each of the three ways to end a line. */
+const EVENT_END = /(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)/g;
+
+/** An event is kept until it is complete, to know whether the caller may see it; longer ones pass at once. */
+const MAX_EVENT_BYTES = 8 * 1_048_576;
+
+const NOTHING: Buffer = Buffer.alloc(0);
+
+/**
+ * Passes a stream of server-sent events on, unbuffered and byte for byte, except events that the
+ * reader hides. The call is settled once: before the end is passed on, or when the consumer leaves,
+ * the signal aborts or the source fails. Nothing of what passed is kept.
+ *
+ * A stream that ends by itself is charged what its usage says. When it ends otherwise before the
+ * answer was complete, the provider may have gone on generating, so all that was held is charged.
+ * A stream that stalls renews its hold no more, and is charged when that expires.
+ *
+ * Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
+ */
+export function meteredStream(
+  source: ReadableStream<Uint8Array>,
+  reader: StreamReader,
+  settlement: Settlement,
+  signal: AbortSignal | null,
+): ReadableStream<Uint8Array> {
+  const upstream = source.getReader();
+  const filter = new EventFilter(reader);
+  const settle = (ended: boolean): Promise<void> => {
+    signal?.removeEventListener('abort', onAbort);
+    const usage = ended || reader.complete() ? reader.usage() : null;
+    return usage === null ? settlement.unknown(reader.tokensSeen()) : settlement.used(usage);
+  };
+  const onAbort = (): void => void settle(false);
+  signal?.addEventListener('abort', onAbort, { once: true });
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        for (;;) {
+          let next: Awaited<ReturnType<typeof upstream.read>>;
+          try {
+            next = await upstream.read();
+          } catch (error) {
+            await settle(false);
+            throw error;
+          }
+          if (next.done) {
+            const rest = filter.rest();
+            if (rest.length > 0) controller.enqueue(rest);
+            await settle(true);
+            controller.close();
+            return;
+          }
+          settlement.renew();
+          const pieces = filter.pass(next.value);
+          for (const piece of pieces) controller.enqueue(piece);
+          if (pieces.length > 0) return;
+        }
+      },
+      async cancel(reason) {
+        await Promise.all([settle(false), upstream.cancel(reason)]);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+/**
+ * Splits bytes into events, shows them to a reader, and gives back the bytes that may pass. Bytes
+ * are read as Latin-1, one character each, so that positions in text and bytes are the same.
+ */
+export class EventFilter {
+  readonly #reader: StreamReader;
+  readonly #parser: ReturnType<typeof createParser>;
+  #pending: Buffer = NOTHING;
+  #hidden = false;
+
+  constructor(reader: StreamReader) {
+    this.#reader = reader;
+    this.#parser = createParser({
+      onEvent: ({ data }) => {
+        if (this.#reader.read(data)) this.#hidden = true;
+      },
+    });
+  }
+
+  /** Takes a chunk; gives what may be passed on now: most often the chunk itself. */
+  pass(chunk: Uint8Array): readonly Uint8Array[] {
+    const arrived = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    const bytes = this.#pending.length === 0 ? arrived : Buffer.concat([this.#pending, arrived]);
+    const text = bytes.toString('latin1');
+    const pieces: Uint8Array[] = [];
+    let passed = 0;
+    let seen = 0;
+    EVENT_END.lastIndex = 0;
+    while (EVENT_END.test(text)) {
+      const end = EVENT_END.lastIndex;
+      this.#hidden = false;
+      this.#parser.feed(text.slice(seen, end));
+      if (this.#hidden) {
+        if (seen > passed) pieces.push(bytes.subarray(passed, seen));
+        passed = end;
+      }
+      seen = end;
+    }
+    if (bytes.length - seen > MAX_EVENT_BYTES) seen = bytes.length;
+    if (seen > passed) {
+      // The chunk that came is passed on as it came, unless something of it stays behind.
+      const whole = passed === 0 && seen === chunk.byteLength && bytes === arrived;
+      pieces.push(whole ? chunk : bytes.subarray(passed, seen));
+    }
+    this.#pending = seen === bytes.length ? NOTHING : Buffer.from(bytes.subarray(seen));
+    return pieces;
+  }
+
+  /** What is left when the source has ended: an event that was never completed. */
+  rest(): Uint8Array {
+    const rest = this.#pending;
+    this.#pending = NOTHING;
+    return rest;
+  }
+}

@@ -1,0 +1,116 @@
+import { StoreError } from './errors.ts';
+import type { Answer, Applied, Operation } from './ledger/records.ts';
+import { type EmbeddedStore, isEmbedded, type LedgerStore } from './stores/store.ts';
+
+/** The most operations that may wait for the store; past it new ones are refused. */
+export const MAX_PENDING = 100_000;
+
+/** The most operations that go to the store at once. */
+const MAX_BATCH = 1024;
+
+interface Waiting {
+  readonly operation: Operation;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Gathers the operations of one turn of the event loop and hands them to the store as one batch,
+ * one batch at a time. Two operations on one id never share a batch. A store that gains nothing by
+ * batching is asked at once.
+ */
+export class OperationQueue {
+  readonly #store: LedgerStore;
+  readonly #prompt: EmbeddedStore | undefined;
+  readonly #applied: (applied: Applied) => void;
+  #waiting: Waiting[] = [];
+  #inFlight = 0;
+  #scheduled = false;
+  #idle: (() => void)[] = [];
+
+  constructor(store: LedgerStore, applied: (applied: Applied) => void) {
+    this.#store = store;
+    this.#prompt = isEmbedded(store) && store.batching === 'none' ? store : undefined;
+    this.#applied = applied;
+  }
+
+  /** How many operations have no answer yet. */
+  get pending(): number {
+    return this.#waiting.length + this.#inFlight;
+  }
+
+  /** Hands an operation over. The answer comes as it is where the store is asked at once. */
+  submit(operation: Operation): Answer | Promise<Answer> {
+    if (this.#prompt !== undefined) {
+      const applied = this.#prompt.applySync([operation]);
+      this.#applied(applied);
+      return applied.answers[0] as Answer;
+    }
+    if (this.pending >= MAX_PENDING) {
+      throw new StoreError(
+        'STORE_UNAVAILABLE',
+        'overloaded',
+        `${MAX_PENDING} operations already wait for the store; spend more slowly, or use more processes`,
+        { retryable: true },
+      );
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ operation, resolve, reject });
+      this.#schedule();
+    });
+  }
+
+  /** Resolves holds that are past their time, until none is left. */
+  async resolveDue(): Promise<void> {
+    for (;;) {
+      const applied = this.#prompt?.applySync([]) ?? (await this.#store.apply([]));
+      this.#applied(applied);
+      if (applied.expiries.length === 0) return;
+    }
+  }
+
+  /** Waits until every operation handed over has its answer. */
+  async drain(): Promise<void> {
+    if (this.pending > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#inFlight > 0) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      void this.#flush();
+    });
+  }
+
+  async #flush(): Promise<void> {
+    const batch = this.#takeBatch();
+    this.#inFlight = batch.length;
+    try {
+      const applied = await this.#store.apply(batch.map(({ operation }) => operation));
+      this.#inFlight = 0;
+      batch.forEach(({ resolve }, index) => resolve(applied.answers[index] as Answer));
+      this.#applied(applied);
+    } catch (error) {
+      this.#inFlight = 0;
+      for (const { reject } of batch) reject(error);
+    }
+    if (this.#waiting.length > 0) this.#schedule();
+    else for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  /** Takes operations in their order; one whose id is taken already waits for the next batch. */
+  #takeBatch(): Waiting[] {
+    const ids = new Set<string>();
+    const batch: Waiting[] = [];
+    const later: Waiting[] = [];
+    for (const waiting of this.#waiting) {
+      const { id } = waiting.operation;
+      if (batch.length >= MAX_BATCH || ids.has(id)) later.push(waiting);
+      else batch.push(waiting);
+      ids.add(id);
+    }
+    this.#waiting = later;
+    return batch;
+  }
+}

@@ -1,0 +1,67 @@
+import { StoreError } from './errors.ts';
+import { type Planner, planner } from './ledger/plan.ts';
+import { compilePolicy, type Policy, type Rulebook, samePolicy } from './ledger/policy.ts';
+import { isEmbedded, type LedgerStore } from './stores/store.ts';
+
+/** How often a change of policy is tried against other writers. */
+const MAX_WRITES = 64;
+
+/** The policy as this process knows it, ready for planning; kept up with the store's. */
+export class PolicyDesk {
+  readonly #store: LedgerStore;
+  #rulebook: Rulebook;
+  #plan: Planner;
+
+  private constructor(store: LedgerStore, policy: Policy) {
+    this.#store = store;
+    this.#rulebook = compilePolicy(policy);
+    this.#plan = planner(this.#rulebook);
+  }
+
+  static async open(store: LedgerStore): Promise<PolicyDesk> {
+    return new PolicyDesk(store, await store.readPolicy());
+  }
+
+  get rulebook(): Rulebook {
+    return this.#rulebook;
+  }
+
+  get plan(): Planner {
+    return this.#plan;
+  }
+
+  /** Takes over the policy that stands in the store. */
+  async reload(): Promise<void> {
+    this.#use(
+      isEmbedded(this.#store) ? this.#store.readPolicySync() : await this.#store.readPolicy(),
+    );
+  }
+
+  /**
+   * Changes the policy, over again when another process was quicker. A change that alters nothing
+   * writes nothing; one that does not compile is refused whole.
+   */
+  async change(edit: (policy: Policy) => Policy): Promise<void> {
+    for (let attempt = 0; attempt < MAX_WRITES; attempt += 1) {
+      const standing = await this.#store.readPolicy();
+      const wanted = edit(standing);
+      compilePolicy(wanted);
+      if (samePolicy(standing, wanted)) return this.#use(standing);
+      const written = await this.#store.writePolicy(wanted, standing.revision);
+      this.#use(written);
+      if (written.revision === standing.revision + 1 && samePolicy(written, wanted)) return;
+    }
+    throw new StoreError(
+      'STORE_UNAVAILABLE',
+      'contended',
+      `The policy was changed by others ${MAX_WRITES} times in a row; try again when it is quieter`,
+      { retryable: true },
+    );
+  }
+
+  #use(policy: Policy): void {
+    if (policy.revision === this.#rulebook.policy.revision) return;
+    this.#rulebook = compilePolicy(policy);
+    this.#plan = planner(this.#rulebook);
+  }
+}

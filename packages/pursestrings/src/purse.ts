@@ -1,0 +1,454 @@
+import { type Balance, type BalancesQuery, readBalances } from './balance.ts';
+import { type Charge, toCharge } from './charge.ts';
+import type { Clock } from './clock.ts';
+import {
+  BudgetExceededError,
+  InvalidLimitError,
+  InvalidOptionError,
+  StoreError,
+} from './errors.ts';
+import { Announcer, type PurseEvents } from './events.ts';
+import type { Hold } from './hold.ts';
+import type { Amounts } from './ledger/amount.ts';
+import type { Denial } from './ledger/denial.ts';
+import { type Labels, labelSet } from './ledger/labels.ts';
+import type { Limit } from './ledger/limit.ts';
+import {
+  type Policy,
+  withFreeze,
+  withLimits,
+  withoutFreeze,
+  withoutLimit,
+  withUnits,
+} from './ledger/policy.ts';
+import { type Report, reportRows, slotEnd, slotOf } from './ledger/report.ts';
+import type { UnitOptions } from './ledger/unit.ts';
+import { resolveTimeZone } from './ledger/window.ts';
+import { PolicyDesk } from './policy-desk.ts';
+import {
+  type ChargeOptions,
+  checkDescription,
+  checkId,
+  checkTtl,
+  type ReserveOptions,
+} from './spend-options.ts';
+import { Spending } from './spending.ts';
+import { checkLedgerName, openStore } from './store-url.ts';
+import type { LedgerStore } from './stores/store.ts';
+import { type Verification, verifyLedger } from './verification.ts';
+
+/** How a purse is opened. */
+export interface PurseOptions {
+  /** Where the ledger lives: a store, or a URL such as `'sqlite:./purse.db'`. Default `'memory:'`. */
+  readonly store?: LedgerStore | string;
+  /** The name of the ledger inside its store: 1 to 64 of `A-Z a-z 0-9 _ -`. Default `'default'`. */
+  readonly ledger?: string;
+  /** Written to the ledger's policy by name; limits not named here stay. */
+  readonly limits?: readonly Limit[];
+  /** Units besides `usd`, `sats`, `tokens`, `calls` and `slots`. */
+  readonly units?: Readonly<Record<string, UnitOptions>>;
+  /** The IANA zone of calendar windows, for limits that name none. Default `'UTC'`. */
+  readonly timeZone?: string;
+  /** How long a hold lives that names no `ttlMs`, in milliseconds. Default 600,000. */
+  readonly holdTtlMs?: number;
+  /** What becomes of a spend that no limit covers. Default `'deny'`. */
+  readonly uncovered?: 'deny' | 'allow';
+  /** The clock of a store that is made here from a URL. A store that is passed in has its own. */
+  readonly clock?: Clock;
+}
+
+/** Which charges of the journal. */
+export interface JournalOptions {
+  /** Only charges that carry these labels. */
+  readonly labels?: Labels;
+  /** From this time on. */
+  readonly since?: Date;
+  /** Up to but not including this time. */
+  readonly until?: Date;
+  /** Default `'newest'`, which comes first. */
+  readonly order?: 'newest' | 'oldest';
+}
+
+/** Which report. */
+export interface ReportQuery {
+  /** The labels whose values get rows of their own. Default none: one row. */
+  readonly by?: readonly string[];
+  /** Default: all that the ledger keeps. */
+  readonly since?: Date;
+  /** Default: now. */
+  readonly until?: Date;
+}
+
+/** How a purse is doing. */
+export interface Health {
+  /** The store answers. */
+  readonly ok: boolean;
+  /** The kind of store. */
+  readonly store: string;
+  /** How long the store took to answer, in milliseconds. */
+  readonly latencyMs: number;
+  /** The store's time minus this process's, in milliseconds. */
+  readonly clockOffsetMs: number;
+  /** Operations of this purse that have no answer yet. */
+  readonly pending: number;
+}
+
+/**
+ * Opens a ledger: limits and units are checked whole and written to its policy, or nothing is.
+ *
+ * @throws InvalidLimitError, InvalidUnitError, InvalidOptionError: nothing was opened.
+ * @throws StoreError
+ * @example
+ * ```ts
+ * import { openPurse } from 'pursestrings';
+ *
+ * const purse = await openPurse({
+ *   store: 'memory:',
+ *   limits: [
+ *     { name: 'all', cap: { usd: 50 }, per: 'day' },
+ *     { name: 'agent', cap: { usd: 5 }, per: 'day', each: ['agent'] },
+ *   ],
+ * });
+ * const hold = await purse.reserve({ usd: 0.4 }, { agent: 'researcher' });
+ * await hold.settle({ usd: 0.31 });
+ * await purse.close();
+ * ```
+ */
+export async function openPurse(options: PurseOptions = {}): Promise<Purse> {
+  const settings = checkedSettings(options);
+  const given = options.store ?? 'memory:';
+  const opened = typeof given === 'string' ? await openStore(given, options.clock) : null;
+  try {
+    const base = opened ?? (given as LedgerStore);
+    const store =
+      options.ledger === undefined || options.ledger === base.ledger
+        ? base
+        : base.forLedger(options.ledger);
+    const desk = await PolicyDesk.open(store);
+    await desk.change((policy) =>
+      withLimits(withUnits(policy, options.units ?? {}), options.limits ?? [], settings.timeZone),
+    );
+    return new Purse(store, desk, settings, opened);
+  } catch (error) {
+    await opened?.close();
+    throw error;
+  }
+}
+
+interface Settings {
+  readonly timeZone: string;
+  readonly holdTtlMs: number;
+  readonly uncovered: 'deny' | 'allow';
+}
+
+/**
+ * Limits and a store: the object that spends go through. Made by `openPurse`; safe to share by any
+ * number of concurrent calls.
+ */
+export class Purse implements AsyncDisposable {
+  readonly #store: LedgerStore;
+  readonly #owned: LedgerStore | null;
+  readonly #desk: PolicyDesk;
+  readonly #settings: Settings;
+  readonly #announcer = new Announcer();
+  readonly #spending: Spending;
+  #closed = false;
+
+  /** @internal Purses are opened by `openPurse`. */
+  constructor(store: LedgerStore, desk: PolicyDesk, settings: Settings, owned: LedgerStore | null) {
+    this.#store = store;
+    this.#owned = owned;
+    this.#desk = desk;
+    this.#settings = settings;
+    this.#spending = new Spending(store, desk, this.#announcer, settings);
+  }
+
+  /**
+   * Sets money aside, in every limit that matches or in none.
+   *
+   * @param amounts Decimals by unit, rounded up to the unit's step: at most 2^50 steps each.
+   * @param labels Who and what it is for; labels that are missing count as `''`.
+   * @throws BudgetExceededError when a limit has no room, the labels are frozen, or no limit covers it.
+   * @throws InvalidAmountError, InvalidLabelError, InvalidOptionError: nothing was done.
+   * @throws ConflictError when the id is known with other content.
+   * @throws StoreError: nothing is held, or nobody knows (`OUTCOME_UNKNOWN`).
+   * @example
+   * ```ts
+   * import { openPurse, tokens, usd } from 'pursestrings';
+   *
+   * const purse = await openPurse({ limits: [{ name: 'all', cap: { usd: 10 }, per: 'day' }] });
+   * await using hold = await purse.reserve({ ...usd(0.4), ...tokens(12_000) }, { agent: 'a1' });
+   * await hold.settle({ usd: 0.35, tokens: 9_800 });
+   * ```
+   */
+  async reserve(amounts: Amounts, labels?: Labels, options: ReserveOptions = {}): Promise<Hold> {
+    this.#assertOpen();
+    const reserved = await this.#spending.reserve(amounts, labels, options);
+    if (reserved.ok) return reserved.hold;
+    throw new BudgetExceededError(reserved.denials);
+  }
+
+  /** Like `reserve`, with a refusal as an answer instead of an error. */
+  async tryReserve(
+    amounts: Amounts,
+    labels?: Labels,
+    options: ReserveOptions = {},
+  ): Promise<
+    | { readonly ok: true; readonly hold: Hold }
+    | { readonly ok: false; readonly denial: Denial; readonly denials: readonly Denial[] }
+  > {
+    this.#assertOpen();
+    const reserved = await this.#spending.reserve(amounts, labels, options);
+    if (reserved.ok) return reserved;
+    return { ok: false, denial: reserved.denials[0], denials: reserved.denials };
+  }
+
+  /** Says whether a reserve would be admitted now. It changes nothing, and promises nothing. */
+  async check(
+    amounts: Amounts,
+    labels?: Labels,
+  ): Promise<{ readonly allowed: boolean; readonly denials: readonly Denial[] }> {
+    this.#assertOpen();
+    const denials = await this.#spending.check(amounts, labels);
+    return { allowed: denials.length === 0, denials };
+  }
+
+  /**
+   * Records a spend after the fact: always, in full, whatever the caps say, marked `overrun` when
+   * it takes an envelope past its cap. Again with the same id: the same charge, marked `replayed`.
+   *
+   * @throws InvalidAmountError, InvalidLabelError, InvalidOptionError, ConflictError, StoreError
+   */
+  async charge(amounts: Amounts, labels?: Labels, options: ChargeOptions = {}): Promise<Charge> {
+    this.#assertOpen();
+    return this.#spending.charge(amounts, labels, options);
+  }
+
+  /**
+   * Reserves, works, and settles as held unless the work settled or released by itself. When the
+   * work throws, the hold is abandoned, which does what `ifAbandoned` says, and the error goes on.
+   *
+   * @throws what `reserve` throws, before the work begins; what the work throws; StoreError
+   */
+  async run<T>(
+    amounts: Amounts,
+    labels: Labels | undefined,
+    work: (hold: Hold) => Promise<T>,
+    options: ReserveOptions = {},
+  ): Promise<T> {
+    const hold = await this.reserve(amounts, labels, options);
+    let result: T;
+    try {
+      result = await work(hold);
+    } catch (error) {
+      await hold.abandon();
+      throw error;
+    }
+    await hold.finish();
+    return result;
+  }
+
+  /** Takes up an open hold, in any process. `null` when there is none of this id that is open. */
+  async hold(id: string): Promise<Hold | null> {
+    this.#assertOpen();
+    checkId(id);
+    return this.#spending.find(id);
+  }
+
+  /** Lists balances in their current windows. A limit without `each` always has one. */
+  async *balances(query: BalancesQuery = {}): AsyncGenerator<Balance> {
+    this.#assertOpen();
+    if (query.labels !== undefined) labelSet(query.labels);
+    await this.#spending.queue.resolveDue();
+    await this.#desk.reload();
+    yield* readBalances(this.#store, this.#desk.rulebook, query, this.#spending.now());
+  }
+
+  /** Adds up spend by labels, from running totals: its cost does not follow the journal's length. */
+  async report(query: ReportQuery = {}): Promise<Report> {
+    this.#assertOpen();
+    await this.#spending.queue.resolveDue();
+    const sinceMs = slotOf(query.since === undefined ? 0 : timeOf('since', query.since));
+    const untilMs = slotEnd(
+      query.until === undefined ? this.#spending.now() + 1 : timeOf('until', query.until),
+    );
+    const by = [...new Set(query.by ?? [])];
+    const totals = await this.#store.readTotals({ sinceMs, untilMs });
+    const rows = reportRows(totals, by, this.#desk.rulebook.units);
+    return { since: new Date(sinceMs), until: new Date(untilMs), ...rows };
+  }
+
+  /** Lists charges, newest first unless `order` says otherwise. */
+  async *journal(query: JournalOptions = {}): AsyncGenerator<Charge> {
+    this.#assertOpen();
+    if (query.labels !== undefined) labelSet(query.labels);
+    await this.#spending.queue.resolveDue();
+    const read = {
+      order: query.order ?? 'newest',
+      ...(query.labels !== undefined && { labels: query.labels }),
+      ...(query.since !== undefined && { sinceMs: timeOf('since', query.since) }),
+      ...(query.until !== undefined && { untilMs: timeOf('until', query.until) }),
+    };
+    let after: string | null = null;
+    do {
+      const page = await this.#store.readJournal(after === null ? read : { ...read, after });
+      for (const charge of page.items) yield toCharge(charge, this.#desk.rulebook.units, false);
+      after = page.next;
+    } while (after !== null);
+  }
+
+  /** The limits that stand, with the time zone that each one's windows follow. */
+  async limits(): Promise<readonly Limit[]> {
+    this.#assertOpen();
+    await this.#desk.reload();
+    return structuredClone(this.#desk.rulebook.policy.limits) as readonly Limit[];
+  }
+
+  /**
+   * Adds a limit, or replaces the one of its name, for every process from its next reserve on. A
+   * new cap, mode or `warnAt` keeps balances; another shape begins new envelopes.
+   *
+   * @throws InvalidLimitError, StoreError
+   */
+  async setLimit(limit: Limit): Promise<void> {
+    await this.#change((policy) => withLimits(policy, [limit], this.#settings.timeZone));
+  }
+
+  /**
+   * Takes a limit out of the policy. Added again with the same shape, it finds its balances.
+   *
+   * @throws InvalidLimitError when there is no such limit.
+   */
+  async removeLimit(name: string): Promise<void> {
+    await this.#change((policy) => {
+      if (!policy.limits.some((limit) => limit.name === name)) {
+        throw new InvalidLimitError(
+          name,
+          'name',
+          'is not a limit of this ledger; see limits() for those that are',
+        );
+      }
+      return withoutLimit(policy, name);
+    });
+  }
+
+  /**
+   * Denies spends that carry these labels from now on, in every process, and aborts the signals
+   * of their open holds. `{}` freezes all. What is spent already is still recorded.
+   */
+  async freeze(where: Labels, reason?: string): Promise<void> {
+    if (reason !== undefined) checkDescription(reason);
+    await this.#change((policy) => withFreeze(policy, where, reason));
+    this.#announcer.emit('frozen', { where, ...(reason !== undefined && { reason }) });
+  }
+
+  /** Lifts the freeze on exactly these labels, if there is one. */
+  async unfreeze(where: Labels): Promise<void> {
+    await this.#change((policy) => withoutFreeze(policy, where));
+  }
+
+  /** The freezes that stand. */
+  async freezes(): Promise<Policy['freezes']> {
+    this.#assertOpen();
+    await this.#desk.reload();
+    return structuredClone(this.#desk.rulebook.policy.freezes) as Policy['freezes'];
+  }
+
+  /** Adds the journal and the holds up again and compares every envelope, in one snapshot. */
+  async verify(): Promise<Verification> {
+    this.#assertOpen();
+    return verifyLedger(this.#store, this.#desk.rulebook.units);
+  }
+
+  /**
+   * Listens to an event until the function it answers with is called. A listener that throws harms
+   * nothing: its error becomes an `error` event.
+   */
+  on<E extends keyof PurseEvents>(
+    event: E,
+    listener: (payload: PurseEvents[E]) => void,
+  ): () => void {
+    return this.#announcer.on(event, listener);
+  }
+
+  /** Asks the store for its time. It does not throw when the store fails: `ok` is false then. */
+  async health(): Promise<Health> {
+    const startMs = performance.now();
+    const state = { store: this.#store.name, pending: this.#spending.queue.pending };
+    try {
+      this.#assertOpen();
+      const { nowMs } = await this.#store.readBalances({ keys: [] });
+      const latencyMs = performance.now() - startMs;
+      return { ok: true, ...state, latencyMs, clockOffsetMs: nowMs - Date.now() };
+    } catch {
+      return { ok: false, ...state, latencyMs: performance.now() - startMs, clockOffsetMs: 0 };
+    }
+  }
+
+  /**
+   * Waits for what is under way, then refuses work. A store that was opened here from a URL is
+   * closed; one that was passed in stays open, and is its owner's to close.
+   */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#spending.queue.drain();
+    this.#spending.close();
+    await this.#owned?.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #change(edit: (policy: Policy) => Policy): Promise<void> {
+    this.#assertOpen();
+    await this.#desk.change(edit);
+    this.#spending.policyChanged();
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) {
+      throw new StoreError(
+        'STORE_UNAVAILABLE',
+        'closed',
+        'This purse is closed; open another with openPurse()',
+      );
+    }
+  }
+}
+
+function checkedSettings(options: PurseOptions): Settings {
+  if (options.ledger !== undefined) checkLedgerName(options.ledger);
+  if (options.holdTtlMs !== undefined) checkTtl('holdTtlMs', options.holdTtlMs);
+  if (
+    options.uncovered !== undefined &&
+    options.uncovered !== 'deny' &&
+    options.uncovered !== 'allow'
+  ) {
+    throw new InvalidOptionError(
+      `uncovered is ${JSON.stringify(options.uncovered)}; it must be 'deny' or 'allow'`,
+    );
+  }
+  const timeZone = options.timeZone ?? 'UTC';
+  try {
+    resolveTimeZone(timeZone);
+  } catch {
+    throw new InvalidOptionError(
+      `timeZone is ${JSON.stringify(timeZone)}, which is no IANA time zone, such as 'Europe/Berlin'`,
+    );
+  }
+  return {
+    timeZone,
+    holdTtlMs: options.holdTtlMs ?? 600_000,
+    uncovered: options.uncovered ?? 'deny',
+  };
+}
+
+function timeOf(name: string, date: Date): number {
+  const timeMs = date instanceof Date ? date.getTime() : Number.NaN;
+  if (Number.isNaN(timeMs)) {
+    throw new InvalidOptionError(`${name} is ${String(date)}; it must be a valid Date`);
+  }
+  return timeMs;
+}

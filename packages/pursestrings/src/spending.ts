@@ -1,0 +1,439 @@
+import { uuidv7 } from 'uuidv7';
+import { labelsAround } from './ambient-labels.ts';
+import { type Charge, toCharge } from './charge.ts';
+import {
+  ConflictError,
+  HoldNotFoundError,
+  InvalidAmountError,
+  InvariantError,
+  StoreError,
+} from './errors.ts';
+import type { Announcer } from './events.ts';
+import { Hold, type HoldKeeper, type SettleOptions, type WatchedHold } from './hold.ts';
+import { HoldWatch } from './hold-watch.ts';
+import { type Amounts, toDecimalText } from './ledger/amount.ts';
+import { actualAmounts } from './ledger/charge-row.ts';
+import { type Denial, frozenDenial, shortfallDenials, uncoveredDenial } from './ledger/denial.ts';
+import { fits } from './ledger/envelope.ts';
+import { type Labels, type LabelSet, labelSet } from './ledger/labels.ts';
+import type { Plan } from './ledger/plan.ts';
+import type { Answer, Applied, ChargeRecord, HoldRecord, Operation } from './ledger/records.ts';
+import { type StepAmounts, toDecimals, toStepAmounts, type Units } from './ledger/unit.ts';
+import { contains } from './ledger/window.ts';
+import { OperationQueue } from './operation-queue.ts';
+import type { PolicyDesk } from './policy-desk.ts';
+import {
+  type ChargeOptions,
+  checkDescription,
+  checkSpendOptions,
+  checkTtl,
+  type ReserveOptions,
+} from './spend-options.ts';
+import { type EmbeddedStore, isEmbedded, type LedgerStore } from './stores/store.ts';
+
+/** What was refused, and why: one denial at least. */
+export type Denials = readonly [Denial, ...(readonly Denial[])];
+
+/** What a reserve came to. */
+export type Reserved =
+  | { readonly ok: true; readonly hold: Hold }
+  | { readonly ok: false; readonly denials: Denials };
+
+/** How a purse spends. */
+export interface SpendingSettings {
+  readonly holdTtlMs: number;
+  readonly uncovered: 'deny' | 'allow';
+}
+
+/** How often one operation is planned before its store counts as contended. */
+const MAX_PLANS = 1000;
+
+/** Carries spends to the store and their answers back: plan, ask, and plan again when told to. */
+export class Spending implements HoldKeeper {
+  readonly queue: OperationQueue;
+  readonly #watch: HoldWatch;
+  readonly #store: LedgerStore;
+  readonly #embedded: EmbeddedStore | undefined;
+  readonly #desk: PolicyDesk;
+  readonly #announcer: Announcer;
+  readonly #settings: SpendingSettings;
+  #clockOffsetMs = 0;
+
+  constructor(
+    store: LedgerStore,
+    desk: PolicyDesk,
+    announcer: Announcer,
+    settings: SpendingSettings,
+  ) {
+    this.#store = store;
+    this.#embedded = isEmbedded(store) ? store : undefined;
+    this.#desk = desk;
+    this.#announcer = announcer;
+    this.#settings = settings;
+    this.queue = new OperationQueue(store, (applied) => this.#noteApplied(applied));
+    this.#watch = new HoldWatch(
+      desk,
+      () => this.now(),
+      (error) => this.failed(error),
+    );
+  }
+
+  get units(): Units {
+    return this.#desk.rulebook.units;
+  }
+
+  /** The store's time, as well as this process knows it. */
+  now(): number {
+    return this.#embedded?.now() ?? Date.now() + this.#clockOffsetMs;
+  }
+
+  async reserve(
+    amounts: Amounts,
+    labels: Labels | undefined,
+    options: ReserveOptions,
+  ): Promise<Reserved> {
+    checkSpendOptions(options);
+    options.signal?.throwIfAborted();
+    const asked = this.#stepAmounts(amounts);
+    const who = labelSet(labelsAround(labels));
+    const id = options.id ?? uuidv7();
+    let plan: Plan | undefined;
+    const answer = await this.#ask(() => {
+      plan = this.#desk.plan(asked, who.labels, this.now());
+      return this.#reserveOperation(id, asked, who, plan, options);
+    });
+    switch (answer.kind) {
+      case 'held':
+        return { ok: true, hold: await this.#handOver(answer.hold, options.signal) };
+      case 'denied':
+        return { ok: false, denials: this.#denied(answer, asked, who.labels, plan) };
+      default:
+        throw this.#refusal(id, answer);
+    }
+  }
+
+  async charge(
+    amounts: Amounts,
+    labels: Labels | undefined,
+    options: ChargeOptions,
+  ): Promise<Charge> {
+    checkSpendOptions(options);
+    const spent = this.#stepAmounts(amounts);
+    const occupied = spent.find(({ unit }) => this.units.get(unit)?.occupied);
+    if (occupied !== undefined) {
+      throw new InvalidAmountError(
+        `Unit ${JSON.stringify(occupied.unit)} is occupied and always comes back, so it cannot be charged; reserve it`,
+      );
+    }
+    const who = labelSet(labelsAround(labels));
+    const id = options.id ?? uuidv7();
+    return this.#charge(id, options.id === undefined, spent, who, options.description, false);
+  }
+
+  async settle(
+    record: HoldRecord,
+    actual: Amounts | undefined,
+    options: SettleOptions,
+  ): Promise<Charge> {
+    if (options.description !== undefined) checkDescription(options.description);
+    const labels = options.labels === undefined ? undefined : labelSet(options.labels);
+    const said = actual === undefined ? [] : this.#chargeable(toStepAmounts(actual, this.units));
+    const beyond = said.filter(({ unit }) => !record.amounts.some((held) => held.unit === unit));
+    const answer = await this.#ask(() => ({
+      kind: 'settle',
+      id: record.id,
+      amounts: said,
+      labels,
+      description: options.description,
+      lines:
+        beyond.length === 0 ? [] : this.#desk.plan(beyond, record.labels.labels, this.now()).lines,
+    }));
+    if (answer.kind === 'charged') return this.#noteCharge(answer.charge, answer.replayed);
+    if (answer.kind !== 'unknown_hold') throw this.#refusal(record.id, answer);
+    // The hold was resolved and forgotten long ago: what was spent is recorded all the same.
+    const who =
+      labels === undefined
+        ? record.labels
+        : labelSet({ ...record.labels.labels, ...labels.labels });
+    const description = options.description ?? record.description;
+    return this.#charge(record.id, false, actualAmounts(record, said), who, description, true);
+  }
+
+  async release(record: HoldRecord): Promise<void> {
+    const answer = await this.#ask(() => ({ kind: 'release', id: record.id }));
+    if (answer.kind !== 'released') throw this.#refusal(record.id, answer);
+    if (answer.charge !== null) this.#noteCharge(answer.charge, answer.replayed);
+  }
+
+  async extend(record: HoldRecord, ttlMs: number): Promise<number> {
+    checkTtl('ttlMs', ttlMs);
+    const answer = await this.#ask(() => ({ kind: 'extend', id: record.id, ttlMs }));
+    if (answer.kind !== 'extended') throw this.#refusal(record.id, answer);
+    return answer.expiresAtMs;
+  }
+
+  /** Takes up an open hold by its id. */
+  async find(id: string): Promise<Hold | null> {
+    await this.queue.resolveDue();
+    const { items } = await this.#store.readHolds({ id });
+    const record = items[0];
+    return record === undefined || record.state !== 'open' ? null : new Hold(record, this);
+  }
+
+  /** Says what a reserve would be told now, and changes nothing. */
+  async check(amounts: Amounts, labels: Labels | undefined): Promise<readonly Denial[]> {
+    const asked = this.#stepAmounts(amounts);
+    const who = labelSet(labelsAround(labels));
+    await this.queue.resolveDue();
+    for (let count = 0; count < MAX_PLANS; count += 1) {
+      const { policy, units } = this.#desk.rulebook;
+      const plan = this.#desk.plan(asked, who.labels, this.now());
+      const page = await this.#store.readBalances({ keys: plan.lines.map(({ key }) => key) });
+      this.#clockOffsetMs = page.nowMs - Date.now();
+      if (page.revision !== policy.revision) await this.#desk.reload();
+      else if (plan.lines.every(({ window }) => contains(window, page.nowMs))) {
+        if (plan.freeze !== undefined) return [frozenDenial(plan.freeze, asked, units)];
+        if (this.#isUncovered(plan)) return [uncoveredDenial(who.labels, asked, units)];
+        const envelopes = new Map(page.items.map((envelope) => [envelope.key, envelope]));
+        const shortfalls = plan.lines
+          .map((line) => ({ line, spent: 0, held: 0, ...pick(envelopes.get(line.key)) }))
+          .filter(({ line, spent, held }) => !fits(line, { spent, held }));
+        return shortfallDenials('exceeds', shortfalls, units);
+      }
+    }
+    throw contended();
+  }
+
+  /** Takes notice of a policy that was changed here. */
+  policyChanged(): void {
+    this.#watch.check();
+  }
+
+  watch(hold: WatchedHold): void {
+    this.#watch.add(hold);
+  }
+
+  unwatch(hold: WatchedHold): void {
+    this.#watch.delete(hold);
+  }
+
+  failed(error: unknown): void {
+    this.#announcer.emit('error', error);
+  }
+
+  close(): void {
+    this.#watch.clear();
+  }
+
+  /** Asks the store, and plans anew as long as it says that the plan is out of date. */
+  async #ask(planOperation: () => Operation): Promise<Answer> {
+    let plans = 0;
+    while (plans < MAX_PLANS) {
+      const submitted = this.queue.submit(planOperation());
+      const answer = submitted instanceof Promise ? await submitted : submitted;
+      switch (answer.kind) {
+        case 'again':
+          break;
+        case 'stale':
+          await this.#desk.reload();
+          plans += 1;
+          break;
+        case 'outside_window':
+          plans += 1;
+          break;
+        default:
+          return answer;
+      }
+    }
+    throw contended();
+  }
+
+  #reserveOperation(
+    id: string,
+    amounts: StepAmounts,
+    labels: LabelSet,
+    plan: Plan,
+    options: ReserveOptions,
+  ): Operation {
+    return {
+      kind: 'reserve',
+      id,
+      fresh: options.id === undefined,
+      amounts,
+      labels,
+      description: options.description,
+      ifAbandoned: options.ifAbandoned ?? 'release',
+      ttlMs: options.ttlMs ?? this.#settings.holdTtlMs,
+      occupied: this.#occupied(amounts),
+      said: `${options.ttlMs ?? ''}/${options.ifAbandoned ?? ''}`,
+      lines: plan.lines,
+      revision: this.#desk.rulebook.policy.revision,
+      refusal: this.#policyRefusal(plan),
+    };
+  }
+
+  #policyRefusal(plan: Plan): 'frozen' | 'uncovered' | null {
+    if (plan.freeze !== undefined) return 'frozen';
+    return this.#isUncovered(plan) ? 'uncovered' : null;
+  }
+
+  #isUncovered(plan: Plan): boolean {
+    return plan.uncovered && this.#settings.uncovered === 'deny';
+  }
+
+  async #charge(
+    id: string,
+    fresh: boolean,
+    amounts: StepAmounts,
+    labels: LabelSet,
+    description: string | undefined,
+    late: boolean,
+  ): Promise<Charge> {
+    const answer = await this.#ask(() => {
+      const { lines } = this.#desk.plan(amounts, labels.labels, this.now());
+      return { kind: 'charge', id, fresh, amounts, labels, description, lines, late };
+    });
+    if (answer.kind !== 'charged') throw this.#refusal(id, answer);
+    return this.#noteCharge(answer.charge, answer.replayed);
+  }
+
+  /** Hands a hold to the caller, unless the caller has given up in the meantime. */
+  async #handOver(record: HoldRecord, signal: AbortSignal | undefined): Promise<Hold> {
+    const hold = new Hold(record, this);
+    if (signal?.aborted !== true) return hold;
+    await hold.release().catch((error: unknown) => this.failed(error));
+    throw signal.reason;
+  }
+
+  #denied(
+    answer: Extract<Answer, { kind: 'denied' }>,
+    asked: StepAmounts,
+    labels: Labels,
+    plan: Plan | undefined,
+  ): Denials {
+    const denials = this.#denials(answer, asked, labels, plan);
+    const [first] = denials;
+    if (first === undefined) throw new InvariantError(`A denial (${answer.reason}) names no line`);
+    this.#announcer.emit('denied', { ...first, denials });
+    return [first, ...denials.slice(1)];
+  }
+
+  #denials(
+    answer: Extract<Answer, { kind: 'denied' }>,
+    asked: StepAmounts,
+    labels: Labels,
+    plan: Plan | undefined,
+  ): readonly Denial[] {
+    switch (answer.reason) {
+      case 'frozen':
+        return [frozenDenial(plan?.freeze, asked, this.units)];
+      case 'uncovered':
+        return [uncoveredDenial(labels, asked, this.units)];
+      default:
+        return shortfallDenials(answer.reason, answer.shortfalls, this.units);
+    }
+  }
+
+  /** What an answer that is not the one hoped for is thrown as. */
+  #refusal(id: string, answer: Answer): Error {
+    switch (answer.kind) {
+      case 'conflict':
+        return this.#conflict(id, answer.hold, answer.charge);
+      case 'unknown_hold':
+        return new HoldNotFoundError(
+          id,
+          `No hold ${JSON.stringify(id)} is known: it was never taken, or was resolved more than 7 days ago`,
+        );
+      default:
+        return new InvariantError(
+          `The store answered ${answer.kind} to an operation on ${JSON.stringify(id)}`,
+        );
+    }
+  }
+
+  #conflict(id: string, hold: HoldRecord | null, charge: ChargeRecord | null): ConflictError {
+    const held = hold === null ? '' : `a hold of ${this.#describe(hold.amounts)} (${hold.state})`;
+    const charged = charge === null ? '' : `a charge of ${this.#describe(charge.amounts)}`;
+    const recorded = {
+      hold: hold?.state ?? null,
+      charge: charge === null ? null : toCharge(charge, this.units, true),
+    };
+    return new ConflictError(
+      id,
+      recorded,
+      `Id ${JSON.stringify(id)} already stands for ${[held, charged].filter(Boolean).join(' and ')}; ` +
+        `repeat that exactly, or give a new spend a new id`,
+    );
+  }
+
+  #describe(amounts: StepAmounts): string {
+    const parts = amounts.map(
+      ({ unit, steps }) => `${toDecimalText(steps, this.units.get(unit)?.decimals ?? 0)} ${unit}`,
+    );
+    return parts.length === 0 ? 'nothing' : parts.join(', ');
+  }
+
+  #noteApplied(applied: Applied): void {
+    this.#clockOffsetMs = applied.nowMs - Date.now();
+    for (const { hold, charge } of applied.expiries) {
+      this.#watch.expire(hold.id);
+      this.#announcer.emit('expired', {
+        id: hold.id,
+        amounts: toDecimals(hold.amounts, this.units),
+        labels: hold.labels.labels,
+        ifAbandoned: hold.ifAbandoned,
+        charge: charge === null ? null : this.#noteCharge(charge, false),
+      });
+    }
+  }
+
+  #noteCharge(record: ChargeRecord, replayed: boolean): Charge {
+    const charge = toCharge(record, this.units, replayed);
+    if (replayed) return charge;
+    this.#announcer.emit('charge', charge);
+    if (charge.overrun) this.#announcer.emit('overrun', charge);
+    for (const crossing of charge.crossed)
+      this.#announcer.emit('threshold', { ...crossing, charge });
+    return charge;
+  }
+
+  #stepAmounts(amounts: Amounts): StepAmounts {
+    const steps = toStepAmounts(amounts, this.units);
+    if (steps.length === 0) {
+      throw new InvalidAmountError(
+        `A spend names at least one unit, such as { usd: 0.25 }; this one names none`,
+      );
+    }
+    return steps;
+  }
+
+  #chargeable(amounts: StepAmounts): StepAmounts {
+    return amounts.filter(({ unit }) => this.units.get(unit)?.occupied !== true);
+  }
+
+  #occupied(amounts: StepAmounts): readonly string[] {
+    let occupied: string[] | undefined;
+    for (const { unit } of amounts) {
+      if (this.units.get(unit)?.occupied === true) (occupied ??= []).push(unit);
+    }
+    return occupied ?? NONE;
+  }
+}
+
+const NONE: readonly never[] = [];
+
+function pick(envelope: { readonly spent: number; readonly held: number } | undefined): {
+  readonly spent?: number;
+  readonly held?: number;
+} {
+  return envelope === undefined ? {} : { spent: envelope.spent, held: envelope.held };
+}
+
+function contended(): StoreError {
+  return new StoreError(
+    'STORE_UNAVAILABLE',
+    'contended',
+    `The ledger changed ${MAX_PLANS} times while one spend was planned; try again when it is quieter`,
+    { retryable: true },
+  );
+}

@@ -1,0 +1,33 @@
+import type { Clock } from './clock.ts';
+import { InvalidOptionError } from './errors.ts';
+import { memory } from './stores/memory.ts';
+import type { LedgerStore } from './stores/store.ts';
+
+/** Opens the store that a URL names. @throws InvalidOptionError for a URL of no known store. */
+export async function openStore(url: string, clock: Clock | undefined): Promise<LedgerStore> {
+  const options = clock === undefined ? {} : { clock };
+  const scheme = url.slice(0, url.indexOf(':') + 1);
+  if (url === 'memory:') return memory(options);
+  if (scheme === 'sqlite:') {
+    const path = url.slice(scheme.length).replace(/^\/\/(?=.)/, '');
+    if (path === '') throw unknownStore(url);
+    const { sqlite } = await import('./stores/sqlite.ts');
+    return sqlite(path, options);
+  }
+  throw unknownStore(url);
+}
+
+/** Checks a ledger's name. @throws InvalidOptionError */
+export function checkLedgerName(name: string): void {
+  if (typeof name !== 'string' || !/^[A-Za-z0-9_-]{1,64}$/.test(name)) {
+    throw new InvalidOptionError(
+      `ledger is ${JSON.stringify(name)}; a name is 1 to 64 letters, digits, '_' or '-'`,
+    );
+  }
+}
+
+function unknownStore(url: string): InvalidOptionError {
+  return new InvalidOptionError(
+    `store is ${JSON.stringify(url)}, which names no store; write 'memory:' or 'sqlite:./purse.db'`,
+  );
+}

@@ -1,0 +1,205 @@
+import { type Clock, systemClock } from '../clock.ts';
+import { applyOperation, expire } from '../ledger/apply.ts';
+import type { LedgerRecord } from '../ledger/audit.ts';
+import { carries } from '../ledger/labels.ts';
+import { EMPTY_POLICY, type Policy } from '../ledger/policy.ts';
+import type {
+  Applied,
+  ChargeRecord,
+  Envelope,
+  Expiry,
+  HoldRecord,
+  Operation,
+} from '../ledger/records.ts';
+import type { Total } from '../ledger/report.ts';
+import { MemoryBook } from './memory/book.ts';
+import {
+  type BalancePage,
+  type BalanceQuery,
+  type EmbeddedStore,
+  type HoldQuery,
+  type JournalQuery,
+  MAX_DUE_PER_APPLY,
+  MAX_PAGE_SIZE,
+  type Page,
+  type Retention,
+  type TotalsQuery,
+} from './store.ts';
+
+/** How a memory store is made. */
+export interface MemoryOptions extends Retention {
+  /** The time that the ledger goes by. Default: the process's clock. */
+  readonly clock?: Clock;
+}
+
+/**
+ * Makes a store that lives and ends with this process. The journal lists the newest 1,000,000
+ * charges unless `maxCharges` says otherwise; older ones stay counted in their envelopes.
+ *
+ * @example
+ * ```ts
+ * import { openPurse } from 'pursestrings';
+ * import { memory } from 'pursestrings/stores/memory';
+ *
+ * const purse = await openPurse({ store: memory(), limits: [{ name: 'all', cap: { usd: 10 } }] });
+ * await purse.close();
+ * ```
+ */
+export function memory(options: MemoryOptions = {}): EmbeddedStore {
+  return new MemoryStore('default', options, new Map());
+}
+
+/** One ledger's pages and its policy. */
+interface Ledger {
+  readonly book: MemoryBook;
+  policy: Policy;
+}
+
+class MemoryStore implements EmbeddedStore {
+  readonly name = 'memory';
+  readonly batching = 'none';
+  readonly ledger: string;
+  readonly #options: MemoryOptions;
+  readonly #clock: Clock;
+  readonly #ledgers: Map<string, Ledger>;
+  readonly #mine: Ledger;
+  readonly #book: MemoryBook;
+
+  constructor(ledger: string, options: MemoryOptions, ledgers: Map<string, Ledger>) {
+    this.ledger = ledger;
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#ledgers = ledgers;
+    this.#mine = ledgers.get(ledger) ?? { book: new MemoryBook(options), policy: EMPTY_POLICY };
+    ledgers.set(ledger, this.#mine);
+    this.#book = this.#mine.book;
+  }
+
+  forLedger(ledger: string): EmbeddedStore {
+    return new MemoryStore(ledger, this.#options, this.#ledgers);
+  }
+
+  now(): number {
+    return this.#clock.now();
+  }
+
+  applySync(operations: readonly Operation[]): Applied {
+    const nowMs = this.#clock.now();
+    const book = this.#book;
+    const expiries: Expiry[] = [];
+    for (let count = 0; count < MAX_DUE_PER_APPLY; count += 1) {
+      const due = book.takeDueHold(nowMs);
+      if (due === undefined) break;
+      expiries.push(expire(due, book, nowMs));
+    }
+    const answers = operations.map((operation) => applyOperation(operation, book, nowMs, expiries));
+    book.forget(nowMs);
+    return { answers, expiries, nowMs };
+  }
+
+  readBalancesSync(query: BalanceQuery): BalancePage {
+    const { items, next } = this.#book.envelopes(query, pageSize(query));
+    const envelopes = items.map((envelope): Envelope => ({ ...envelope }));
+    return { items: envelopes, next, revision: this.#mine.policy.revision, nowMs: this.now() };
+  }
+
+  readHoldsSync(query: HoldQuery): Page<HoldRecord> {
+    if (query.id !== undefined) {
+      const hold = this.#book.findHold(query.id);
+      return { items: hold === undefined ? [] : [{ ...hold }], next: null };
+    }
+    const open = this.#book.openHolds();
+    const from = Number(query.after ?? 0);
+    const end = from + pageSize(query);
+    return {
+      items: open.slice(from, end).map((hold) => ({ ...hold })),
+      next: end < open.length ? String(end) : null,
+    };
+  }
+
+  readJournalSync(query: JournalQuery): Page<ChargeRecord> {
+    const size = pageSize(query);
+    const step = query.order === 'oldest' ? 1 : -1;
+    const { journal } = this.#book;
+    const lastPlace = journal.firstPlace + journal.length - 1;
+    let place = step > 0 ? journal.firstPlace : lastPlace;
+    if (query.after !== undefined) place = Number(query.after) + step;
+    if (step > 0) place = Math.max(place, journal.firstPlace);
+    const items: ChargeRecord[] = [];
+    for (; items.length < size; place += step) {
+      const charge = journal.at(place);
+      if (charge === undefined) return { items, next: null };
+      if (matches(charge, query)) items.push(charge);
+    }
+    return { items, next: String(place - step) };
+  }
+
+  readTotalsSync(query: TotalsQuery): readonly Total[] {
+    return this.#book.totals(query);
+  }
+
+  readPolicySync(): Policy {
+    return this.#mine.policy;
+  }
+
+  writePolicySync(policy: Policy, expectedRevision: number): Policy {
+    if (this.#mine.policy.revision === expectedRevision) {
+      const revision = expectedRevision + 1;
+      this.#mine.policy = { ...structuredClone(policy), revision };
+      this.#book.revision = revision;
+    }
+    return this.#mine.policy;
+  }
+
+  async *readLedger(): AsyncIterable<LedgerRecord> {
+    yield* this.#book.snapshot();
+  }
+
+  apply(operations: readonly Operation[]): Promise<Applied> {
+    return settled(() => this.applySync(operations));
+  }
+
+  readBalances(query: BalanceQuery): Promise<BalancePage> {
+    return settled(() => this.readBalancesSync(query));
+  }
+
+  readHolds(query: HoldQuery): Promise<Page<HoldRecord>> {
+    return settled(() => this.readHoldsSync(query));
+  }
+
+  readJournal(query: JournalQuery): Promise<Page<ChargeRecord>> {
+    return settled(() => this.readJournalSync(query));
+  }
+
+  readTotals(query: TotalsQuery): Promise<readonly Total[]> {
+    return settled(() => this.readTotalsSync(query));
+  }
+
+  readPolicy(): Promise<Policy> {
+    return settled(() => this.readPolicySync());
+  }
+
+  writePolicy(policy: Policy, expectedRevision: number): Promise<Policy> {
+    return settled(() => this.writePolicySync(policy, expectedRevision));
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** The answer of a synchronous call as a promise: what it throws becomes a rejection. */
+async function settled<T>(call: () => T): Promise<T> {
+  return call();
+}
+
+function pageSize(query: { readonly size?: number }): number {
+  return Math.min(query.size ?? MAX_PAGE_SIZE, MAX_PAGE_SIZE);
+}
+
+/** True when a charge is one that a query asks for. */
+export function matches(charge: ChargeRecord, query: JournalQuery): boolean {
+  if (query.sinceMs !== undefined && charge.atMs < query.sinceMs) return false;
+  if (query.untilMs !== undefined && charge.atMs >= query.untilMs) return false;
+  return query.labels === undefined || carries(charge.labels.labels, query.labels);
+}

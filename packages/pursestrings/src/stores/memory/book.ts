@@ -1,0 +1,216 @@
+import type { Book } from '../../ledger/apply.ts';
+import type { LedgerRecord } from '../../ledger/audit.ts';
+import type { LabelSet } from '../../ledger/labels.ts';
+import type { Line } from '../../ledger/plan.ts';
+import {
+  type ChargeRecord,
+  type Envelope,
+  type HoldRecord,
+  RESOLVED_HOLD_TTL_MS,
+} from '../../ledger/records.ts';
+import type { Total } from '../../ledger/report.ts';
+import { DueQueue } from './due-queue.ts';
+import { Fifo } from './fifo.ts';
+import { MemoryTotals } from './totals.ts';
+import type { BalanceQuery, Page, Retention, TotalsQuery } from '../store.ts';
+
+const DAY_MS = 86_400_000;
+
+/** How many old records one `apply` forgets at most, so that none of them waits for long. */
+const MAX_FORGOTTEN_PER_APPLY = 256;
+
+/** An envelope that knows which list it stands in. */
+interface GroupedEnvelope extends Envelope {
+  readonly group: string;
+}
+
+/** The pages of one ledger, in memory. */
+export class MemoryBook implements Book {
+  revision = 0;
+  readonly journal: Fifo<ChargeRecord> = new Fifo();
+  readonly #envelopes = new Map<string, GroupedEnvelope>();
+  readonly #groups = new Map<string, Map<string, Envelope>>();
+  readonly #holds = new Map<string, HoldRecord>();
+  readonly #charges = new Map<string, ChargeRecord>();
+  readonly #resolved = new Fifo<HoldRecord>();
+  readonly #due = new DueQueue<HoldRecord>(
+    (hold, dueMs) => hold.state === 'open' && hold.expiresAtMs === dueMs,
+  );
+  readonly #closing = new DueQueue<GroupedEnvelope>(() => true);
+  readonly #totals: MemoryTotals;
+  readonly #journalMs: number;
+  readonly #maxCharges: number;
+  readonly #maxEnvelopes: number;
+
+  constructor(retention: Retention) {
+    this.#journalMs = (retention.journalDays ?? 400) * DAY_MS;
+    this.#maxCharges = retention.maxCharges ?? 1_000_000;
+    this.#maxEnvelopes = retention.maxEnvelopes ?? 1_000_000;
+    this.#totals = new MemoryTotals(this.#journalMs);
+  }
+
+  findEnvelope(key: string): Envelope | undefined {
+    return this.#envelopes.get(key);
+  }
+
+  addEnvelope(line: Line): Envelope {
+    const { key, group: groupKey, window, each, values, terms } = line;
+    const envelope: GroupedEnvelope = {
+      key,
+      group: groupKey,
+      limit: terms.limit,
+      unit: terms.unit,
+      each,
+      values,
+      window,
+      spent: 0,
+      held: 0,
+      pruned: 0,
+      crossed: [],
+      saturated: false,
+      closed: false,
+    };
+    this.#envelopes.set(key, envelope);
+    const group = this.#groups.get(groupKey) ?? new Map<string, Envelope>();
+    this.#groups.set(groupKey, group);
+    group.set(key, envelope);
+    if (window.endMs !== null) this.#closing.push(envelope, window.endMs + DAY_MS);
+    return envelope;
+  }
+
+  envelopeChanged(): void {
+    // Envelopes are changed in place, and here that is all there is to it.
+  }
+
+  envelopeRoom(): number {
+    return this.#maxEnvelopes - this.#envelopes.size;
+  }
+
+  findHold(id: string): HoldRecord | undefined {
+    return this.#holds.get(id);
+  }
+
+  addHold(hold: HoldRecord): void {
+    this.#holds.set(hold.id, hold);
+    this.#due.push(hold, hold.expiresAtMs);
+  }
+
+  holdExtended(hold: HoldRecord): void {
+    this.#due.drop();
+    this.#due.push(hold, hold.expiresAtMs);
+  }
+
+  holdResolved(hold: HoldRecord): void {
+    this.#due.drop();
+    this.#resolved.push(hold);
+  }
+
+  holdRestated(): void {
+    // The hold is changed in place, and is forgotten when it would have been.
+  }
+
+  findCharge(id: string): ChargeRecord | undefined {
+    return this.#charges.get(id);
+  }
+
+  addCharge(charge: ChargeRecord): void {
+    this.journal.push(charge);
+    this.#charges.set(charge.id, charge);
+    this.#totals.addCharge(charge);
+  }
+
+  countDenial(labels: LabelSet, nowMs: number): void {
+    this.#totals.addDenial(labels, nowMs);
+  }
+
+  hasDueHolds(nowMs: number): boolean {
+    return this.#due.hasDue(nowMs);
+  }
+
+  takeDueHold(nowMs: number): HoldRecord | undefined {
+    return this.#due.takeDue(nowMs);
+  }
+
+  /** Forgets what is past its time, a bounded part of it. */
+  forget(nowMs: number): void {
+    this.#foldOldCharges(nowMs);
+    for (let count = 0; count < MAX_FORGOTTEN_PER_APPLY; count += 1) {
+      const oldest = this.#resolved.first();
+      if (oldest === undefined) break;
+      const expired = (oldest.resolvedAtMs ?? 0) + RESOLVED_HOLD_TTL_MS <= nowMs;
+      if (!expired && this.#resolved.length <= this.#maxCharges) break;
+      this.#resolved.shift();
+      this.#holds.delete(oldest.id);
+    }
+    for (let count = 0; count < MAX_FORGOTTEN_PER_APPLY; count += 1) {
+      const closed = this.#closing.takeDue(nowMs);
+      if (closed === undefined) break;
+      if (closed.held > 0) this.#closing.push(closed, nowMs + DAY_MS);
+      else this.#closeEnvelope(closed);
+    }
+    this.#totals.forget(nowMs);
+  }
+
+  /** Pages through the envelopes of one group, or looks some up. */
+  envelopes(query: BalanceQuery, size: number): Page<Envelope> {
+    if (query.keys !== undefined) {
+      const found = query.keys.map((key) => this.#envelopes.get(key));
+      return { items: found.filter((envelope) => envelope !== undefined), next: null };
+    }
+    const all: ReadonlyMap<string, Envelope> =
+      query.group === undefined ? this.#envelopes : (this.#groups.get(query.group) ?? new Map());
+    const from = Number(query.after ?? 0);
+    const items = [...all.values().drop(from).take(size)];
+    return { items, next: from + size < all.size ? String(from + size) : null };
+  }
+
+  openHolds(): HoldRecord[] {
+    return [...this.#holds.values()].filter((hold) => hold.state === 'open');
+  }
+
+  totals(query: TotalsQuery): readonly Total[] {
+    return this.#totals.read(query);
+  }
+
+  /** Every record as it stands now, whatever happens while the reader reads. */
+  snapshot(): Iterable<LedgerRecord> {
+    const live = new Set(this.#envelopes.values());
+    const envelopes = [...live].map((envelope) => ({ ...envelope }));
+    return records(envelopes, this.openHolds(), this.journal.toArray(), live);
+  }
+
+  #foldOldCharges(nowMs: number): void {
+    for (let count = 0; count < MAX_FORGOTTEN_PER_APPLY; count += 1) {
+      const oldest = this.journal.first();
+      if (oldest === undefined) return;
+      if (oldest.atMs + this.#journalMs > nowMs && this.journal.length <= this.#maxCharges) return;
+      for (const { envelope, steps } of oldest.postings) {
+        if (!envelope.saturated) envelope.pruned += steps;
+      }
+      this.journal.shift();
+      this.#charges.delete(oldest.id);
+    }
+  }
+
+  #closeEnvelope(envelope: GroupedEnvelope): void {
+    envelope.closed = true;
+    this.#envelopes.delete(envelope.key);
+    const group = this.#groups.get(envelope.group);
+    group?.delete(envelope.key);
+    if (group?.size === 0) this.#groups.delete(envelope.group);
+  }
+}
+
+function* records(
+  envelopes: readonly Envelope[],
+  holds: readonly HoldRecord[],
+  charges: readonly ChargeRecord[],
+  live: ReadonlySet<Envelope>,
+): Iterable<LedgerRecord> {
+  for (const envelope of envelopes) yield { kind: 'envelope', envelope };
+  for (const hold of holds) yield { kind: 'hold', hold };
+  for (const charge of charges) {
+    const postings = charge.postings.filter(({ envelope }) => live.has(envelope));
+    yield { kind: 'charge', charge: { ...charge, postings } };
+  }
+}

@@ -1,0 +1,447 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { Book } from '../../ledger/apply.ts';
+import type { LabelSet } from '../../ledger/labels.ts';
+import type { Terms } from '../../ledger/limit.ts';
+import type { Line } from '../../ledger/plan.ts';
+import {
+  type ChargeRecord,
+  type Envelope,
+  type HoldRecord,
+  RESOLVED_HOLD_TTL_MS,
+} from '../../ledger/records.ts';
+import {
+  closedEnvelope,
+  readCharge,
+  readEnvelope,
+  readHold,
+  readPostings,
+  type References,
+  type StoredEnvelope,
+  writeAmounts,
+  writeLines,
+  writePlace,
+  writePostings,
+} from './rows.ts';
+import { SqliteTotals } from './totals.ts';
+
+const DAY_MS = 86_400_000;
+
+/** How many old rows one batch forgets at most, and how long a book then rests when all are gone. */
+const MAX_FORGOTTEN_PER_BATCH = 256;
+const FORGET_EVERY_MS = 60_000;
+
+/** How many records of each kind stay at hand between batches. */
+const MAX_AT_HAND = 65_536;
+
+/**
+ * The pages of one ledger in an SQLite file. Within a batch, records are read once and changed in
+ * memory; `flush` writes each changed one once. Between batches they stay at hand for as long as
+ * no other connection has written.
+ */
+export class SqliteBook implements Book, References {
+  revision = 0;
+  readonly totals: SqliteTotals;
+  readonly #ledger: number;
+  readonly #journalMs: number;
+  readonly #maxEnvelopes: number;
+  readonly #statements: Statements;
+  readonly #envelopes = new Map<string, StoredEnvelope>();
+  readonly #envelopesById = new Map<number, StoredEnvelope>();
+  readonly #holds = new Map<string, HoldRecord>();
+  readonly #terms = new Map<number, Terms>();
+  #termsIds = new WeakMap<Terms, number>();
+  readonly #changedEnvelopes = new Set<StoredEnvelope>();
+  readonly #newHolds = new Map<string, HoldRecord>();
+  readonly #changedHolds = new Map<string, HoldRecord>();
+  readonly #newCharges = new Map<string, ChargeRecord>();
+  #envelopeCount = 0;
+  #envelopesAdded = 0;
+  #moreDue = false;
+  #forgetAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    database: DatabaseSync,
+    ledger: number,
+    bounds: { readonly journalMs: number; readonly maxEnvelopes: number },
+  ) {
+    this.#ledger = ledger;
+    this.#journalMs = bounds.journalMs;
+    this.#maxEnvelopes = bounds.maxEnvelopes;
+    this.#statements = prepare(database);
+    this.totals = new SqliteTotals(database, ledger);
+  }
+
+  /** Begins a batch, inside its transaction. `foreign`: another connection has written since. */
+  begin(foreign: boolean): void {
+    if (foreign) this.forgetCache();
+    const row = this.#statements.ledger.get(this.#ledger);
+    this.revision = Number(row?.['revision']);
+    this.#envelopeCount = Number(row?.['envelopes']);
+    this.#envelopesAdded = 0;
+    this.#moreDue = false;
+  }
+
+  /** Writes everything that the batch changed. Tells whether there was anything. */
+  flush(): boolean {
+    const nothing =
+      this.#changedEnvelopes.size +
+        this.#newHolds.size +
+        this.#changedHolds.size +
+        this.#newCharges.size ===
+      0;
+    if (nothing) return false;
+    this.#writeEnvelopes();
+    for (const hold of this.#newHolds.values()) this.#insertHold(hold);
+    for (const hold of this.#changedHolds.values()) {
+      const { id, state, expiresAtMs, resolvedAtMs } = hold;
+      this.#statements.updateHold.run(
+        ...attention(hold),
+        state,
+        expiresAtMs,
+        resolvedAtMs,
+        this.#ledger,
+        id,
+      );
+    }
+    for (const charge of this.#newCharges.values()) this.#insertCharge(charge);
+    this.totals.flush();
+    return true;
+  }
+
+  /** The batch is durable. */
+  committed(): void {
+    this.totals.committed();
+    for (const hold of this.#changedHolds.values())
+      if (hold.state !== 'open') this.#holds.delete(hold.id);
+    for (const hold of this.#newHolds.values()) {
+      if (hold.state === 'open') this.#holds.set(hold.id, hold);
+    }
+    this.#clearChanges();
+    if (this.#envelopes.size > MAX_AT_HAND || this.#holds.size > MAX_AT_HAND) this.forgetCache();
+  }
+
+  /** The batch was rolled back, or what is at hand may be out of date. */
+  forgetCache(): void {
+    this.#envelopes.clear();
+    this.#envelopesById.clear();
+    this.#holds.clear();
+    this.#terms.clear();
+    this.#termsIds = new WeakMap();
+    this.#clearChanges();
+    this.totals.forgetCache();
+  }
+
+  envelope(rowId: number): StoredEnvelope {
+    const atHand = this.#envelopesById.get(rowId);
+    if (atHand !== undefined) return atHand;
+    const row = this.#statements.envelopeById.get(rowId);
+    return row === undefined ? closedEnvelope(rowId) : this.#keep(readEnvelope(row));
+  }
+
+  terms(termsId: number): Terms {
+    let terms = this.#terms.get(termsId);
+    if (terms === undefined) {
+      const row = this.#statements.termsById.get(termsId);
+      terms = JSON.parse(String(row?.['content'])) as Terms;
+      this.#terms.set(termsId, terms);
+    }
+    return terms;
+  }
+
+  findEnvelope(key: string): StoredEnvelope | undefined {
+    const atHand = this.#envelopes.get(key);
+    if (atHand !== undefined) return atHand;
+    const row = this.#statements.envelopeByKey.get(this.#ledger, key);
+    return row === undefined ? undefined : this.#keep(readEnvelope(row));
+  }
+
+  addEnvelope({ key, terms, each, values, window }: Line): StoredEnvelope {
+    const envelope: StoredEnvelope = {
+      rowId: 0,
+      key,
+      limit: terms.limit,
+      unit: terms.unit,
+      each,
+      values,
+      window,
+      spent: 0,
+      held: 0,
+      pruned: 0,
+      crossed: [],
+      saturated: false,
+      closed: false,
+    };
+    this.#envelopes.set(key, envelope);
+    this.#changedEnvelopes.add(envelope);
+    this.#envelopesAdded += 1;
+    return envelope;
+  }
+
+  envelopeChanged(envelope: Envelope): void {
+    this.#changedEnvelopes.add(envelope as StoredEnvelope);
+  }
+
+  envelopeRoom(): number {
+    return this.#maxEnvelopes - this.#envelopeCount - this.#envelopesAdded;
+  }
+
+  findHold(id: string): HoldRecord | undefined {
+    const atHand = this.#newHolds.get(id) ?? this.#changedHolds.get(id) ?? this.#holds.get(id);
+    if (atHand !== undefined) return atHand;
+    const row = this.#statements.hold.get(this.#ledger, id);
+    return row === undefined ? undefined : readHold(row, this);
+  }
+
+  addHold(hold: HoldRecord): void {
+    this.#newHolds.set(hold.id, hold);
+  }
+
+  holdExtended(hold: HoldRecord): void {
+    this.#noteHold(hold);
+  }
+
+  holdResolved(hold: HoldRecord): void {
+    this.#noteHold(hold);
+  }
+
+  holdRestated(hold: HoldRecord): void {
+    this.#noteHold(hold);
+  }
+
+  findCharge(id: string): ChargeRecord | undefined {
+    const added = this.#newCharges.get(id);
+    if (added !== undefined) return added;
+    const row = this.#statements.charge.get(this.#ledger, id);
+    return row === undefined ? undefined : readCharge(row);
+  }
+
+  addCharge(charge: ChargeRecord): void {
+    this.#newCharges.set(charge.id, charge);
+    this.totals.addCharge(charge);
+  }
+
+  countDenial(labels: LabelSet, nowMs: number): void {
+    this.totals.addDenial(labels, nowMs);
+  }
+
+  hasDueHolds(): boolean {
+    return this.#moreDue;
+  }
+
+  /** True when a batch of no operations would have something to do. */
+  wantsAttention(nowMs: number): boolean {
+    return (
+      nowMs >= this.#forgetAtMs || this.#statements.anyDue.get(this.#ledger, nowMs) !== undefined
+    );
+  }
+
+  /** Takes up the holds that are past their time, the longest overdue first. */
+  dueHolds(nowMs: number, atMost: number): readonly HoldRecord[] {
+    const rows = this.#statements.dueHolds.all(this.#ledger, nowMs, atMost + 1);
+    this.#moreDue = rows.length > atMost;
+    return rows
+      .slice(0, atMost)
+      .map((row) => this.#holds.get(String(row['id'])) ?? readHold(row, this));
+  }
+
+  /** Forgets what is past its time, a bounded part of it, before anything else in the batch. */
+  forget(nowMs: number): void {
+    // A clock that was set back brings the next time nearer again.
+    const setBack = this.#forgetAtMs > nowMs + FORGET_EVERY_MS;
+    if (nowMs < this.#forgetAtMs && !setBack) return;
+    const more = [
+      this.#foldOldCharges(nowMs - this.#journalMs),
+      this.#forgetResolvedHolds(nowMs),
+      this.#forgetClosedEnvelopes(nowMs - DAY_MS),
+      this.totals.deleteOldest(nowMs - this.#journalMs),
+    ].some(Boolean);
+    this.#forgetAtMs = more ? nowMs : nowMs + FORGET_EVERY_MS;
+  }
+
+  #foldOldCharges(beforeMs: number): boolean {
+    const rows = this.#statements.oldCharges.all(this.#ledger, beforeMs, MAX_FORGOTTEN_PER_BATCH);
+    for (const row of rows) {
+      for (const { envelope, steps } of readPostings(row['postings'], this)) {
+        if (envelope.closed || envelope.saturated) continue;
+        envelope.pruned += steps;
+        this.envelopeChanged(envelope);
+      }
+      this.#statements.deleteCharge.run(Number(row['seq']));
+    }
+    return rows.length === MAX_FORGOTTEN_PER_BATCH;
+  }
+
+  #forgetResolvedHolds(nowMs: number): boolean {
+    const rows = this.#statements.forgettableHolds.all(
+      this.#ledger,
+      nowMs,
+      MAX_FORGOTTEN_PER_BATCH,
+    );
+    for (const row of rows) this.#statements.deleteHold.run(this.#ledger, String(row['id']));
+    return rows.length === MAX_FORGOTTEN_PER_BATCH;
+  }
+
+  #forgetClosedEnvelopes(beforeMs: number): boolean {
+    const rows = this.#statements.closedEnvelopes.all(
+      this.#ledger,
+      beforeMs,
+      MAX_FORGOTTEN_PER_BATCH,
+    );
+    for (const row of rows) {
+      const rowId = Number(row['id']);
+      this.#statements.deleteEnvelope.run(rowId);
+      const atHand = this.#envelopesById.get(rowId);
+      if (atHand === undefined) continue;
+      atHand.closed = true;
+      this.#changedEnvelopes.delete(atHand);
+      this.#envelopes.delete(atHand.key);
+      this.#envelopesById.delete(rowId);
+    }
+    if (rows.length > 0) this.#countEnvelopes(-rows.length);
+    return rows.length === MAX_FORGOTTEN_PER_BATCH;
+  }
+
+  #countEnvelopes(change: number): void {
+    this.#envelopeCount += change;
+    this.#statements.countEnvelopes.run(change, this.#ledger);
+  }
+
+  #keep(envelope: StoredEnvelope): StoredEnvelope {
+    const standing = this.#envelopes.get(envelope.key);
+    if (standing !== undefined) return standing;
+    this.#envelopes.set(envelope.key, envelope);
+    this.#envelopesById.set(envelope.rowId, envelope);
+    return envelope;
+  }
+
+  #noteHold(hold: HoldRecord): void {
+    if (!this.#newHolds.has(hold.id)) this.#changedHolds.set(hold.id, hold);
+  }
+
+  #writeEnvelopes(): void {
+    for (const envelope of this.#changedEnvelopes) {
+      const { spent, held, pruned } = envelope;
+      const crossed = envelope.crossed.length === 0 ? '[]' : JSON.stringify(envelope.crossed);
+      const values = [spent, held, pruned, crossed, envelope.saturated ? 1 : 0] as const;
+      if (envelope.rowId > 0) {
+        this.#statements.updateEnvelope.run(...values, envelope.rowId);
+        continue;
+      }
+      const { key, window } = envelope;
+      const place = writePlace(envelope);
+      const { lastInsertRowid } = this.#statements.insertEnvelope.run(
+        this.#ledger,
+        key,
+        place,
+        window.endMs,
+        ...values,
+      );
+      envelope.rowId = Number(lastInsertRowid);
+      this.#envelopesById.set(envelope.rowId, envelope);
+    }
+    if (this.#envelopesAdded > 0) this.#countEnvelopes(this.#envelopesAdded);
+  }
+
+  #insertHold(hold: HoldRecord): void {
+    this.#statements.insertHold.run(
+      this.#ledger,
+      hold.id,
+      ...attention(hold),
+      hold.state,
+      hold.expiresAtMs,
+      hold.resolvedAtMs,
+      writeAmounts(hold.amounts),
+      hold.labels.key,
+      hold.description ?? null,
+      hold.ifAbandoned,
+      hold.occupied.length === 0 ? '[]' : JSON.stringify(hold.occupied),
+      hold.said,
+      writeLines(hold.lines, (terms) => this.#termsId(terms)),
+    );
+  }
+
+  #insertCharge(charge: ChargeRecord): void {
+    this.#statements.insertCharge.run(
+      this.#ledger,
+      charge.id,
+      charge.atMs,
+      writeAmounts(charge.amounts),
+      charge.labels.key,
+      charge.description ?? null,
+      charge.held === undefined ? null : writeAmounts(charge.held),
+      charge.overrun ? 1 : 0,
+      charge.late ? 1 : 0,
+      charge.corrects ?? null,
+      charge.crossed.length === 0 ? '[]' : JSON.stringify(charge.crossed),
+      writePostings(charge.postings),
+    );
+  }
+
+  #termsId(terms: Terms): number {
+    let id = this.#termsIds.get(terms);
+    if (id === undefined) {
+      const content = JSON.stringify(terms);
+      const known = this.#statements.termsByContent.get(content)?.['id'];
+      id = Number(known ?? this.#statements.insertTerms.run(content).lastInsertRowid);
+      this.#termsIds.set(terms, id);
+      this.#terms.set(id, terms);
+    }
+    return id;
+  }
+
+  #clearChanges(): void {
+    this.#changedEnvelopes.clear();
+    this.#newHolds.clear();
+    this.#changedHolds.clear();
+    this.#newCharges.clear();
+  }
+}
+
+/** When a hold's row wants attention: `open`, and its expiry or the end of its memory. */
+function attention(hold: HoldRecord): readonly [open: number, dueAtMs: number] {
+  if (hold.state === 'open') return [1, hold.expiresAtMs];
+  return [0, (hold.resolvedAtMs ?? 0) + RESOLVED_HOLD_TTL_MS];
+}
+
+type Statements = { readonly [Name in keyof typeof SQL]: StatementSync };
+
+const SQL = {
+  ledger: 'SELECT revision, envelopes FROM purse_ledgers WHERE id = ?',
+  countEnvelopes: 'UPDATE purse_ledgers SET envelopes = envelopes + ? WHERE id = ?',
+  termsById: 'SELECT content FROM purse_terms WHERE id = ?',
+  termsByContent: 'SELECT id FROM purse_terms WHERE content = ?',
+  insertTerms: 'INSERT INTO purse_terms (content) VALUES (?)',
+  envelopeById: 'SELECT * FROM purse_envelopes WHERE id = ?',
+  envelopeByKey: 'SELECT * FROM purse_envelopes WHERE ledger = ? AND key = ?',
+  insertEnvelope: `INSERT INTO purse_envelopes
+    (ledger, key, place, ends_at, spent, held, pruned, crossed, saturated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  updateEnvelope: `UPDATE purse_envelopes
+    SET spent = ?, held = ?, pruned = ?, crossed = ?, saturated = ? WHERE id = ?`,
+  closedEnvelopes: `SELECT id FROM purse_envelopes
+    WHERE ledger = ? AND ends_at <= ? AND held = 0 ORDER BY ends_at LIMIT ?`,
+  deleteEnvelope: 'DELETE FROM purse_envelopes WHERE id = ?',
+  hold: 'SELECT * FROM purse_holds WHERE ledger = ? AND id = ?',
+  insertHold: `INSERT INTO purse_holds
+    (ledger, id, open, due_at, state, expires_at, resolved_at, amounts, labels, description,
+     if_abandoned, occupied, said, lines) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  updateHold: `UPDATE purse_holds
+    SET open = ?, due_at = ?, state = ?, expires_at = ?, resolved_at = ? WHERE ledger = ? AND id = ?`,
+  anyDue: 'SELECT 1 FROM purse_holds WHERE ledger = ? AND open = 1 AND due_at <= ? LIMIT 1',
+  dueHolds:
+    'SELECT * FROM purse_holds WHERE ledger = ? AND open = 1 AND due_at <= ? ORDER BY due_at LIMIT ?',
+  forgettableHolds:
+    'SELECT id FROM purse_holds WHERE ledger = ? AND open = 0 AND due_at <= ? ORDER BY due_at LIMIT ?',
+  deleteHold: 'DELETE FROM purse_holds WHERE ledger = ? AND id = ?',
+  charge: 'SELECT * FROM purse_journal WHERE ledger = ? AND id = ?',
+  insertCharge: `INSERT INTO purse_journal
+    (ledger, id, at, amounts, labels, description, held, overrun, late, corrects, crossed, postings)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  oldCharges:
+    'SELECT seq, postings FROM purse_journal WHERE ledger = ? AND at <= ? ORDER BY at LIMIT ?',
+  deleteCharge: 'DELETE FROM purse_journal WHERE seq = ?',
+};
+
+function prepare(database: DatabaseSync): Statements {
+  const entries = Object.entries(SQL).map(([name, sql]) => [name, database.prepare(sql)]);
+  return Object.fromEntries(entries) as Statements;
+}

@@ -1,0 +1,150 @@
+/**
+ * The contract of a store, and the words of the ledger.
+ *
+ * | word | meaning |
+ * |---|---|
+ * | amount | how much of one unit: a decimal at the edge, a whole number of steps in here |
+ * | amounts | one spend's amounts by unit |
+ * | unit | what is counted: `usd`, `sats`, `tokens`, `calls`, `slots` or the user's own |
+ * | labels | who and what a spend is for |
+ * | limit | a rule: at most so much, per period, for spends that match, each X separately |
+ * | period, window | the rule (`day`, in a time zone), and one concrete interval of it |
+ * | envelope | one balance under a limit: `spent`, `held`, `available` |
+ * | line | one unit of a spend against one limit that matches it |
+ * | terms | the cap, mode and warnings that a line was planned with |
+ * | hold | money set aside before the work; resolved exactly once |
+ * | charge | recorded spend; immutable |
+ * | journal | the append-only list of charges |
+ * | denial | a refusal, as data |
+ * | overrun, late | a charge that passed a cap; a charge settled after its hold was resolved otherwise |
+ * | store | where a ledger lives |
+ *
+ * The core decides *what* (a plan: lines, amounts, caps, windows, ids); a store decides *whether*,
+ * in one atomic step, and applies it.
+ */
+import type { LedgerRecord } from '../ledger/audit.ts';
+import type { Labels } from '../ledger/labels.ts';
+import type { Policy } from '../ledger/policy.ts';
+import type { Applied, ChargeRecord, Envelope, HoldRecord, Operation } from '../ledger/records.ts';
+import type { Total } from '../ledger/report.ts';
+
+/** Where ledgers live. Every method is required: safety never hangs on an optional one. */
+export interface LedgerStore {
+  /** What kind of store it is, for people: `memory`, `sqlite`. */
+  readonly name: string;
+  /** The name of the ledger that this store object reads and writes. */
+  readonly ledger: string;
+  /** The same store, another ledger in it: they share a connection and nothing else. */
+  forLedger(ledger: string): LedgerStore;
+  /**
+   * Applies operations in order, each atomic on its own, in one round trip; one failing never
+   * fails its neighbours. Resolves due holds first, at most `MAX_DUE_PER_APPLY`, also when there are no
+   * operations. All or none of a batch is durable when the answer comes.
+   */
+  apply(operations: readonly Operation[]): Promise<Applied>;
+  /** Reads envelopes, in an order that stays while they are paged through. */
+  readBalances(query: BalanceQuery): Promise<BalancePage>;
+  /** Reads holds in the order of their ids. */
+  readHolds(query: HoldQuery): Promise<Page<HoldRecord>>;
+  /** Reads the journal in the order of time. */
+  readJournal(query: JournalQuery): Promise<Page<ChargeRecord>>;
+  /** Adds up the running totals of a span of whole quarter-hours, by label set. */
+  readTotals(query: TotalsQuery): Promise<readonly Total[]>;
+  /**
+   * Reads every envelope, then every open hold and every journal row, in one snapshot. Postings to
+   * envelopes that were forgotten with their windows are left out.
+   */
+  readLedger(): AsyncIterable<LedgerRecord>;
+  readPolicy(): Promise<Policy>;
+  /**
+   * Replaces the policy when its revision is still the expected one, and counts it up; else
+   * changes nothing. Either way it answers with the policy that stands.
+   */
+  writePolicy(policy: Policy, expectedRevision: number): Promise<Policy>;
+  close(): Promise<void>;
+}
+
+/**
+ * A store inside the process: the same operations, synchronously too. The synchronous interfaces
+ * stand on it, and `apply` calls it: there is no second arithmetic.
+ */
+export interface EmbeddedStore extends LedgerStore {
+  /** `'turn'`: much is gained by handing over all operations of one turn of the event loop at once. */
+  readonly batching: 'none' | 'turn';
+  forLedger(ledger: string): EmbeddedStore;
+  /** The store's time, in epoch milliseconds. */
+  now(): number;
+  applySync(operations: readonly Operation[]): Applied;
+  readBalancesSync(query: BalanceQuery): BalancePage;
+  readHoldsSync(query: HoldQuery): Page<HoldRecord>;
+  readJournalSync(query: JournalQuery): Page<ChargeRecord>;
+  readTotalsSync(query: TotalsQuery): readonly Total[];
+  readPolicySync(): Policy;
+  writePolicySync(policy: Policy, expectedRevision: number): Policy;
+}
+
+/** True for a store inside the process. */
+export function isEmbedded(store: LedgerStore): store is EmbeddedStore {
+  return 'applySync' in store && typeof store.applySync === 'function';
+}
+
+/** A part of a list. `next` is handed back as `after` to go on; it is null at the end. */
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly next: string | null;
+}
+
+/** Envelopes, with the revision of the policy and the time that they were read at. */
+export interface BalancePage extends Page<Envelope> {
+  readonly revision: number;
+  readonly nowMs: number;
+}
+
+/** Which envelopes: those with these keys, or all of one group. */
+export interface BalanceQuery {
+  readonly keys?: readonly string[];
+  /** All envelopes of one limit, unit and window: see `envelopeGroup`. */
+  readonly group?: string;
+  readonly after?: string;
+  /** At most so many; default and most 1,000. */
+  readonly size?: number;
+}
+
+/** Which holds: the one with this id, or all that are open. */
+export interface HoldQuery {
+  readonly id?: string;
+  readonly after?: string;
+  readonly size?: number;
+}
+
+/** Which charges: since a time, until before a time, by labels that they carry. */
+export interface JournalQuery {
+  readonly labels?: Labels;
+  readonly sinceMs?: number;
+  readonly untilMs?: number;
+  readonly order?: 'newest' | 'oldest';
+  readonly after?: string;
+  readonly size?: number;
+}
+
+/** A span of whole quarter-hours. */
+export interface TotalsQuery {
+  readonly sinceMs: number;
+  readonly untilMs: number;
+}
+
+/** The most records that one page holds. */
+export const MAX_PAGE_SIZE = 1000;
+
+/** How many due holds one `apply` resolves at most. */
+export const MAX_DUE_PER_APPLY = 128;
+
+/** How long the embedded stores keep things, and how many. */
+export interface Retention {
+  /** Days that a charge stays in the journal before it is folded into its envelopes. Default 400. */
+  readonly journalDays?: number;
+  /** Charges that the journal lists at most; older ones are folded. Default: see each store. */
+  readonly maxCharges?: number;
+  /** Envelopes that may stand open; a reserve that needs one more is denied. Default 1,000,000. */
+  readonly maxEnvelopes?: number;
+}
