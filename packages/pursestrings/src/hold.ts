@@ -109,7 +109,11 @@ export class Hold implements AsyncDisposable {
    * @throws StoreError
    */
   async settle(actual?: Amounts, options: SettleOptions = {}): Promise<Charge> {
-    return this.#resolving(this.#keeper.settle(this.#record, actual, options));
+    const answer = this.#keeper.settle(this.#record, actual, options);
+    this.#underWay = answer;
+    const charge = await answer;
+    this.#resolve();
+    return charge;
   }
 
   /**
@@ -120,7 +124,10 @@ export class Hold implements AsyncDisposable {
    * @throws StoreError
    */
   async release(): Promise<void> {
-    return this.#resolving(this.#keeper.release(this.#record));
+    const answer = this.#keeper.release(this.#record);
+    this.#underWay = answer;
+    await answer;
+    this.#resolve();
   }
 
   /**
@@ -161,12 +168,9 @@ export class Hold implements AsyncDisposable {
     await this.abandon();
   }
 
-  async #resolving<T>(answer: Promise<T>): Promise<T> {
-    this.#underWay = answer;
-    const result = await answer;
+  #resolve(): void {
     this.#resolved = true;
     this.#stopWatch();
-    return result;
   }
 
   #startWatch(controller: AbortController): void {

@@ -25,6 +25,7 @@ export class OperationQueue {
   readonly #applied: (applied: Applied) => void;
   #waiting: Waiting[] = [];
   #inFlight = 0;
+  #lastBatchSize = 0;
   #scheduled = false;
   #idle: (() => void)[] = [];
 
@@ -77,15 +78,19 @@ export class OperationQueue {
   #schedule(): void {
     if (this.#scheduled || this.#inFlight > 0) return;
     this.#scheduled = true;
-    setImmediate(() => {
+    const flush = (): void => {
       this.#scheduled = false;
       void this.#flush();
-    });
+    };
+    // Where operations have come one by one, waiting for the end of the turn would gain nothing.
+    if (this.#lastBatchSize > 1) setImmediate(flush);
+    else queueMicrotask(flush);
   }
 
   async #flush(): Promise<void> {
     const batch = this.#takeBatch();
     this.#inFlight = batch.length;
+    this.#lastBatchSize = batch.length;
     try {
       const applied = await this.#store.apply(batch.map(({ operation }) => operation));
       this.#inFlight = 0;

@@ -98,13 +98,15 @@ export class Spending implements HoldKeeper {
     const who = labelSet(labelsAround(labels));
     const id = options.id ?? uuidv7();
     let plan: Plan | undefined;
-    const answer = await this.#ask(() => {
+    const asking = this.#ask(() => {
       plan = this.#desk.plan(asked, who.labels, this.now());
       return this.#reserveOperation(id, asked, who, plan, options);
     });
+    const answer = asking instanceof Promise ? await asking : asking;
     switch (answer.kind) {
       case 'held':
-        return { ok: true, hold: await this.#handOver(answer.hold, options.signal) };
+        if (options.signal?.aborted === true) return this.#giveUp(answer.hold, options.signal);
+        return { ok: true, hold: new Hold(answer.hold, this) };
       case 'denied':
         return { ok: false, denials: this.#denied(answer, asked, who.labels, plan) };
       default:
@@ -137,9 +139,9 @@ export class Spending implements HoldKeeper {
   ): Promise<Charge> {
     if (options.description !== undefined) checkDescription(options.description);
     const labels = options.labels === undefined ? undefined : labelSet(options.labels);
-    const said = actual === undefined ? [] : this.#chargeable(toStepAmounts(actual, this.units));
+    const said = actual === undefined ? NONE : this.#chargeable(toStepAmounts(actual, this.units));
     const beyond = said.filter(({ unit }) => !record.amounts.some((held) => held.unit === unit));
-    const answer = await this.#ask(() => ({
+    const asking = this.#ask(() => ({
       kind: 'settle',
       id: record.id,
       amounts: said,
@@ -148,6 +150,7 @@ export class Spending implements HoldKeeper {
       lines:
         beyond.length === 0 ? [] : this.#desk.plan(beyond, record.labels.labels, this.now()).lines,
     }));
+    const answer = asking instanceof Promise ? await asking : asking;
     if (answer.kind === 'charged') return this.#noteCharge(answer.charge, answer.replayed);
     if (answer.kind !== 'unknown_hold') throw this.#refusal(record.id, answer);
     // The hold was resolved and forgotten long ago: what was spent is recorded all the same.
@@ -225,27 +228,23 @@ export class Spending implements HoldKeeper {
     this.#watch.clear();
   }
 
-  /** Asks the store, and plans anew as long as it says that the plan is out of date. */
-  async #ask(planOperation: () => Operation): Promise<Answer> {
-    let plans = 0;
-    while (plans < MAX_PLANS) {
-      const submitted = this.queue.submit(planOperation());
-      const answer = submitted instanceof Promise ? await submitted : submitted;
-      switch (answer.kind) {
-        case 'again':
-          break;
-        case 'stale':
-          await this.#desk.reload();
-          plans += 1;
-          break;
-        case 'outside_window':
-          plans += 1;
-          break;
-        default:
-          return answer;
-      }
+  /** Asks the store. The answer comes as it is where the store is asked at once. */
+  #ask(planOperation: () => Operation): Answer | Promise<Answer> {
+    const answer = this.queue.submit(planOperation());
+    return answer instanceof Promise || wantsNewPlan(answer)
+      ? this.#askOn(answer, planOperation)
+      : answer;
+  }
+
+  /** Goes on asking, planning anew as long as the store says that the plan is out of date. */
+  async #askOn(first: Answer | Promise<Answer>, planOperation: () => Operation): Promise<Answer> {
+    let answer = await first;
+    for (let plans = 1; wantsNewPlan(answer); plans += answer.kind === 'again' ? 0 : 1) {
+      if (plans >= MAX_PLANS) throw contended();
+      if (answer.kind === 'stale') await this.#desk.reload();
+      answer = await this.queue.submit(planOperation());
     }
-    throw contended();
+    return answer;
   }
 
   #reserveOperation(
@@ -297,11 +296,9 @@ export class Spending implements HoldKeeper {
     return this.#noteCharge(answer.charge, answer.replayed);
   }
 
-  /** Hands a hold to the caller, unless the caller has given up in the meantime. */
-  async #handOver(record: HoldRecord, signal: AbortSignal | undefined): Promise<Hold> {
-    const hold = new Hold(record, this);
-    if (signal?.aborted !== true) return hold;
-    await hold.release().catch((error: unknown) => this.failed(error));
+  /** Lets go of a hold whose caller has given up in the meantime. */
+  async #giveUp(record: HoldRecord, signal: AbortSignal): Promise<never> {
+    await this.release(record).catch((error: unknown) => this.failed(error));
     throw signal.reason;
   }
 
@@ -408,7 +405,8 @@ export class Spending implements HoldKeeper {
   }
 
   #chargeable(amounts: StepAmounts): StepAmounts {
-    return amounts.filter(({ unit }) => this.units.get(unit)?.occupied !== true);
+    const occupied = this.#occupied(amounts);
+    return occupied.length === 0 ? amounts : amounts.filter(({ unit }) => !occupied.includes(unit));
   }
 
   #occupied(amounts: StepAmounts): readonly string[] {
@@ -427,6 +425,11 @@ function pick(envelope: { readonly spent: number; readonly held: number } | unde
   readonly held?: number;
 } {
   return envelope === undefined ? {} : { spent: envelope.spent, held: envelope.held };
+}
+
+/** True for an answer that asks for the operation once more, with a plan made now. */
+function wantsNewPlan({ kind }: Answer): boolean {
+  return kind === 'again' || kind === 'stale' || kind === 'outside_window';
 }
 
 function contended(): StoreError {

@@ -1,4 +1,4 @@
-import { InvalidAmountError } from './invalid.ts';
+import { InvalidAmountError, shown } from './invalid.ts';
 
 /** A number of whole units and a fraction, as people write it: `0.25` or `'0.25'`. Never negative. */
 export type Decimal = number | string;
@@ -18,9 +18,9 @@ export type Rounding = 'up' | 'down';
 /**
  * Turns a decimal into whole steps of 10^-decimals, exactly.
  *
- * A number means the shortest decimal that it prints as; digits past the fifteenth are the noise
- * of binary arithmetic, so `0.1 + 0.2` is three tenths. A string is taken digit by digit. What is
- * finer than a step is rounded once, in the direction given.
+ * A number means the shortest decimal that it prints as; digits past the fifteenth that are finer
+ * than a step are the noise of binary arithmetic, so `0.1 + 0.2` is three tenths. A string is taken
+ * digit by digit. What is finer than a step is rounded once, in the direction given.
  *
  * @throws InvalidAmountError when the value is negative, not a decimal, or over `maxSteps`.
  */
@@ -66,7 +66,9 @@ function numberToSteps(value: number, decimals: number, rounding: Rounding): num
   if (!Number.isFinite(value) || value < 0) {
     throw new InvalidAmountError(`is ${value}; it must be a finite number that is not negative`);
   }
-  return textToSteps(value.toPrecision(15), decimals, rounding);
+  // From 10^15 steps on, the fifteenth digit is worth more than a step.
+  const text = nearest < 1e15 ? value.toPrecision(15) : String(value);
+  return textToSteps(text, decimals, rounding);
 }
 
 const DECIMAL_TEXT = /^(\d*)(?:\.(\d*))?(?:e([+-]?\d{1,4}))?$/i;
@@ -75,9 +77,7 @@ function textToSteps(text: string, decimals: number, rounding: Rounding): number
   const match = typeof text === 'string' && text.length <= 100 ? DECIMAL_TEXT.exec(text) : null;
   const digits = `${match?.[1] ?? ''}${match?.[2] ?? ''}`;
   if (match === null || digits === '') {
-    throw new InvalidAmountError(
-      `is ${JSON.stringify(text) ?? typeof text}; write a decimal such as '0.25'`,
-    );
+    throw new InvalidAmountError(`is ${shown(text)}; write a decimal such as '0.25'`);
   }
   const shift = decimals + Number(match[3] ?? 0) - (match[2] ?? '').length;
   if (/^0*$/.test(digits)) return 0;

@@ -11,7 +11,6 @@ import {
 } from './charge-row.ts';
 import { addHeld, addSpent, crossWarnings, fits, freeHeld } from './envelope.ts';
 import type { LabelSet } from './labels.ts';
-import type { Terms } from './limit.ts';
 import type { Line } from './plan.ts';
 import {
   type Answer,
@@ -25,12 +24,10 @@ import {
   type HoldRecord,
   type HoldState,
   type Operation,
-  type Posting,
   type ReserveOperation,
   type SettleOperation,
   type Shortfall,
 } from './records.ts';
-import type { StepAmounts } from './unit.ts';
 import { contains } from './window.ts';
 
 /**
@@ -55,8 +52,11 @@ export interface Book {
   /** A resolved hold has a new state. */
   holdRestated(hold: HoldRecord): void;
   findCharge(id: string): ChargeRecord | undefined;
-  /** Appends to the journal and adds to the totals of its labels. */
-  addCharge(charge: ChargeRecord): void;
+  /**
+   * Appends to the journal and adds to the totals of its labels. With a hold, the charge stands
+   * under the hold's id and is its `charge` from now on.
+   */
+  addCharge(charge: ChargeRecord, hold: HoldRecord | undefined): void;
   countDenial(labels: LabelSet, nowMs: number): void;
   /** True while a hold past its time is still unresolved. */
   hasDueHolds(nowMs: number): boolean;
@@ -91,7 +91,7 @@ export function expire(hold: HoldRecord, book: Book, nowMs: number): Expiry {
   }
   const row = settleRow(hold, { amounts: chargeable(hold, hold.amounts) }, nowMs);
   resolve(hold, 'expired_charged', book, nowMs);
-  return { hold, charge: record(row, heldPostings(hold, row.amounts), book) };
+  return { hold, charge: record(row, hold.lines, book, hold) };
 }
 
 function reserve(op: ReserveOperation, book: Book, nowMs: number, expiries: Expiry[]): Answer {
@@ -110,42 +110,62 @@ function reserve(op: ReserveOperation, book: Book, nowMs: number, expiries: Expi
     return { kind: 'denied', reason: op.refusal, shortfalls: [] };
   }
   if (!windowsContain(op.lines, nowMs)) return { kind: 'outside_window' };
-  return shortfallAnswer(op, book, nowMs) ?? hold(op, book, nowMs);
+  return hold(op, book, nowMs);
 }
 
-/** Rule 2's test on every line, before any moves. */
-function shortfallAnswer(op: ReserveOperation, book: Book, nowMs: number): Answer | undefined {
+/** Rule 2: every line is tested before any moves. */
+function hold(op: ReserveOperation, book: Book, nowMs: number): Answer {
+  const envelopes: (Envelope | undefined)[] = [];
   let shortfalls: Shortfall[] | undefined;
   let missing = 0;
   for (const line of op.lines) {
     const envelope = book.findEnvelope(line.key);
+    envelopes.push(envelope);
     if (envelope === undefined) missing += 1;
     if (fits(line, envelope)) continue;
     shortfalls ??= [];
     shortfalls.push({ line, spent: envelope?.spent ?? 0, held: envelope?.held ?? 0 });
   }
-  if (shortfalls === undefined && (missing === 0 || missing <= book.envelopeRoom()))
-    return undefined;
-  if (book.hasDueHolds(nowMs)) return { kind: 'again' };
-  book.countDenial(op.labels, nowMs);
-  if (shortfalls !== undefined) return { kind: 'denied', reason: 'exceeds', shortfalls };
-  const unopened = op.lines.filter((line) => book.findEnvelope(line.key) === undefined);
-  return {
-    kind: 'denied',
-    reason: 'too_many_envelopes',
-    shortfalls: unopened.map((line) => ({ line, spent: 0, held: 0 })),
-  };
+  if (shortfalls !== undefined) return deny('exceeds', shortfalls, op, book, nowMs);
+  if (missing > 0 && missing > book.envelopeRoom()) {
+    const unopened = op.lines.filter((_, index) => envelopes[index] === undefined);
+    const unopenable = unopened.map((line) => ({ line, spent: 0, held: 0 }));
+    return deny('too_many_envelopes', unopenable, op, book, nowMs);
+  }
+  const taken = holdRecord(op, holdLines(op, envelopes, book), nowMs);
+  book.addHold(taken);
+  return { kind: 'held', hold: taken, replayed: false };
 }
 
-function hold(op: ReserveOperation, book: Book, nowMs: number): Answer {
-  const lines: HeldLine[] = [];
-  for (const line of op.lines) {
-    const envelope = book.findEnvelope(line.key) ?? book.addEnvelope(line);
+/** Nobody is denied by the dead: while holds past their time remain, the answer is to ask again. */
+function deny(
+  reason: 'exceeds' | 'too_many_envelopes',
+  shortfalls: readonly Shortfall[],
+  op: ReserveOperation,
+  book: Book,
+  nowMs: number,
+): Answer {
+  if (book.hasDueHolds(nowMs)) return { kind: 'again' };
+  book.countDenial(op.labels, nowMs);
+  return { kind: 'denied', reason, shortfalls };
+}
+
+/** Moves every line's money into the hold. */
+function holdLines(
+  op: ReserveOperation,
+  envelopes: readonly (Envelope | undefined)[],
+  book: Book,
+): HeldLine[] {
+  return op.lines.map((line, index) => {
+    const envelope = envelopes[index] ?? book.addEnvelope(line);
     addHeld(envelope, line.steps);
     book.envelopeChanged(envelope);
-    lines.push({ terms: line.terms, envelope, steps: line.steps });
-  }
-  const taken: HoldRecord = {
+    return { terms: line.terms, envelope };
+  });
+}
+
+function holdRecord(op: ReserveOperation, lines: readonly HeldLine[], nowMs: number): HoldRecord {
+  return {
     id: op.id,
     amounts: op.amounts,
     labels: op.labels,
@@ -157,15 +177,15 @@ function hold(op: ReserveOperation, book: Book, nowMs: number): Answer {
     expiresAtMs: nowMs + op.ttlMs,
     state: 'open',
     resolvedAtMs: null,
+    charge: undefined,
   };
-  book.addHold(taken);
-  return { kind: 'held', hold: taken, replayed: false };
 }
 
 function settle(op: SettleOperation, book: Book, nowMs: number, expiries: Expiry[]): Answer {
   const known = findHold(op.id, book, nowMs, expiries);
   if (known === undefined) return { kind: 'unknown_hold' };
-  const actual = { ...op, amounts: actualAmounts(known, op.amounts) };
+  const amounts = actualAmounts(known, op.amounts);
+  const actual = { amounts, labels: op.labels, description: op.description };
   const wasCharged = known.state === 'expired_charged' || known.state === 'corrected';
   const row = wasCharged ? correctionRow(known, actual, nowMs) : settleRow(known, actual, nowMs);
   if (known.state === 'settled' || known.state === 'corrected') {
@@ -178,9 +198,13 @@ function settle(op: SettleOperation, book: Book, nowMs: number, expiries: Expiry
   if (!windowsContain(op.lines, nowMs)) return { kind: 'outside_window' };
   if (known.state === 'open') resolve(known, 'settled', book, nowMs);
   else restate(known, wasCharged ? 'corrected' : 'settled', book);
-  const postings = heldPostings(known, row.amounts);
-  if (op.lines.length > 0) postings.push(...linePostings(op.lines, book));
-  return { kind: 'charged', charge: record(row, postings, book), replayed: false };
+  const lines =
+    op.lines.length === 0 ? known.lines : [...known.lines, ...openLines(op.lines, book)];
+  return {
+    kind: 'charged',
+    charge: record(row, lines, book, wasCharged ? undefined : known),
+    replayed: false,
+  };
 }
 
 function release(id: string, book: Book, nowMs: number, expiries: Expiry[]): Answer {
@@ -212,7 +236,7 @@ function takeBack(known: HoldRecord, book: Book, nowMs: number): Answer {
       : conflict(known.id, known, book);
   }
   restate(known, 'corrected', book);
-  const charge = record(row, heldPostings(known, row.amounts), book);
+  const charge = record(row, known.lines, book, undefined);
   return { kind: 'released', charge, replayed: false };
 }
 
@@ -242,7 +266,7 @@ function charge(op: ChargeOperation, book: Book, nowMs: number): Answer {
   if (!windowsContain(op.lines, nowMs)) return { kind: 'outside_window' };
   return {
     kind: 'charged',
-    charge: record(row, linePostings(op.lines, book), book),
+    charge: record(row, openLines(op.lines, book), book, undefined),
     replayed: false,
   };
 }
@@ -263,8 +287,8 @@ function findHold(
 
 /** Frees an open hold's money in every envelope. */
 function resolve(known: HoldRecord, state: HoldState, book: Book, nowMs: number): void {
-  for (const { envelope, steps } of known.lines) {
-    freeHeld(envelope, steps);
+  for (const { envelope } of known.lines) {
+    freeHeld(envelope, stepsOf(known.amounts, envelope.unit));
     book.envelopeChanged(envelope);
   }
   known.state = state;
@@ -278,47 +302,37 @@ function restate(known: HoldRecord, state: HoldState, book: Book): void {
   book.holdRestated(known);
 }
 
-interface PlannedPosting extends Posting {
-  readonly terms: Terms;
-}
-
 /** Posts a charge to its envelopes, marks what it passed and crossed, and writes its row. */
-function record(row: ChargeDraft, planned: readonly PlannedPosting[], book: Book): ChargeRecord {
-  const crossed: Crossing[] = [];
-  const postings: Posting[] = [];
-  for (const { envelope, steps, terms } of planned) {
+function record(
+  row: ChargeDraft,
+  lines: readonly HeldLine[],
+  book: Book,
+  hold: HoldRecord | undefined,
+): ChargeRecord {
+  let crossed: Crossing[] | undefined;
+  for (const { envelope, terms } of lines) {
+    const steps = stepsOf(row.amounts, envelope.unit);
     if (steps === 0 || envelope.closed) continue;
     addSpent(envelope, steps);
-    postings.push({ envelope, steps });
     if (steps > 0) {
       row.overrun ||= envelope.spent > terms.capSteps || envelope.saturated;
-      crossWarnings(envelope, terms, crossed);
+      crossed = crossWarnings(envelope, terms, crossed);
     }
     book.envelopeChanged(envelope);
   }
-  row.crossed = crossed;
-  row.postings = postings;
-  book.addCharge(row);
+  if (crossed !== undefined) row.crossed = crossed;
+  row.lines = lines;
+  if (hold !== undefined) hold.charge = row;
+  book.addCharge(row, hold);
   return row;
 }
 
-/** What a hold's own lines get of a charge. */
-function heldPostings(known: HoldRecord, amounts: StepAmounts): PlannedPosting[] {
-  return known.lines.map(({ envelope, terms }) => ({
-    envelope,
-    terms,
-    steps: stepsOf(amounts, terms.unit),
+/** Finds or opens the envelopes of a spend that was not held. */
+function openLines(lines: readonly Line[], book: Book): HeldLine[] {
+  return lines.map((line) => ({
+    terms: line.terms,
+    envelope: book.findEnvelope(line.key) ?? book.addEnvelope(line),
   }));
-}
-
-function linePostings(lines: readonly Line[], book: Book): PlannedPosting[] {
-  return lines
-    .filter((line) => !line.terms.occupied)
-    .map((line) => ({
-      envelope: book.findEnvelope(line.key) ?? book.addEnvelope(line),
-      terms: line.terms,
-      steps: line.steps,
-    }));
 }
 
 function windowsContain(lines: readonly Line[], nowMs: number): boolean {

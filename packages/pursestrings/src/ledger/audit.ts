@@ -1,3 +1,4 @@
+import { stepsOf } from './charge-row.ts';
 import type { ChargeRecord, Envelope, HoldRecord } from './records.ts';
 
 /** One record of a ledger, as a reading of the whole hands it over. */
@@ -39,12 +40,15 @@ export class Auditor {
         this.#page(record.envelope).spent += BigInt(record.envelope.pruned);
         return;
       case 'hold':
-        for (const { envelope, steps } of record.hold.lines)
+        for (const { envelope } of record.hold.lines) {
+          const steps = stepsOf(record.hold.amounts, envelope.unit);
           this.#page(envelope).held += BigInt(steps);
+        }
         return;
       case 'charge':
         this.#charges += 1;
-        for (const { envelope, steps } of record.charge.postings) {
+        for (const { envelope } of record.charge.lines) {
+          const steps = stepsOf(record.charge.amounts, envelope.unit);
           this.#page(envelope).spent += BigInt(steps);
         }
     }

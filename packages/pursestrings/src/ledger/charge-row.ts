@@ -30,7 +30,7 @@ export function settleRow(hold: HoldRecord, said: Said, nowMs: number): ChargeDr
     late: hold.state !== 'open',
     corrects: undefined,
     crossed: NONE,
-    postings: NONE,
+    lines: NONE,
   };
 }
 
@@ -61,7 +61,7 @@ export function chargeRow(
     late,
     corrects: undefined,
     crossed: NONE,
-    postings: NONE,
+    lines: NONE,
   };
 }
 

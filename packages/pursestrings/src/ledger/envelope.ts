@@ -31,13 +31,19 @@ export function addSpent(envelope: Envelope, steps: number): void {
 }
 
 /** Marks the warnings that `spent` has reached for the first time in this window. */
-export function crossWarnings(envelope: Envelope, terms: Terms, crossed: Crossing[]): void {
+export function crossWarnings(
+  envelope: Envelope,
+  terms: Terms,
+  crossed: Crossing[] | undefined,
+): Crossing[] | undefined {
+  let all = crossed;
   for (const { fraction, steps } of terms.warn) {
-    if (envelope.spent < steps) return;
+    if (envelope.spent < steps) break;
     if (envelope.crossed.includes(fraction)) continue;
     envelope.crossed = [...envelope.crossed, fraction];
-    crossed.push({ limit: terms.limit, unit: terms.unit, fraction });
+    all = [...(all ?? []), { limit: terms.limit, unit: terms.unit, fraction }];
   }
+  return all;
 }
 
 function saturate(envelope: Envelope): void {

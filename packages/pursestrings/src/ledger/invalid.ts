@@ -101,3 +101,20 @@ export class InvariantError extends PurseError {
     super('INVARIANT', `${message}. This is a defect of pursestrings: please report it.`);
   }
 }
+
+/** Writes a value for a message, whatever a caller may have passed; it is never long. */
+export function shown(value: unknown): string {
+  const text = writtenOut(value);
+  return text.length > 100 ? `${text.slice(0, 100).toWellFormed()}…` : text;
+}
+
+function writtenOut(value: unknown): string {
+  if (typeof value === 'number') return String(value);
+  if (typeof value === 'bigint') return `${value}n`;
+  try {
+    return JSON.stringify(value) ?? typeof value;
+  } catch {
+    // It refers to itself, or has a bigint in it.
+    return Object.prototype.toString.call(value);
+  }
+}

@@ -1,4 +1,4 @@
-import { InvalidLabelError } from './invalid.ts';
+import { InvalidLabelError, shown } from './invalid.ts';
 
 /** Who and what a spend is for: `{ agent: 'researcher', task: 't-9' }`. */
 export type Labels = Readonly<Record<string, string>>;
@@ -26,7 +26,7 @@ export const NO_LABELS: LabelSet = { labels: Object.freeze({}), key: '{}' };
 export function labelSet(labels: Labels): LabelSet {
   if (typeof labels !== 'object' || labels === null || Array.isArray(labels)) {
     throw new InvalidLabelError(
-      `Labels must be an object such as { agent: 'a1' }, not ${String(labels)}`,
+      `Labels must be an object such as { agent: 'a1' }, not ${shown(labels)}`,
     );
   }
   const names: string[] = [];
@@ -42,8 +42,15 @@ export function labelSet(labels: Labels): LabelSet {
     );
   }
   if (names.length > 1) names.sort();
-  const copy = Object.fromEntries(names.map((name) => [name, labels[name] as string]));
+  const copy: Record<string, string> = {};
+  for (const name of names) define(copy, name, labels[name] as string);
   return { labels: copy, key: JSON.stringify(copy) };
+}
+
+/** Sets a property of an object, also one whose name has a meaning of its own. */
+function define(object: Record<string, string>, name: string, value: string): void {
+  if (name !== '__proto__') object[name] = value;
+  else Object.defineProperty(object, name, { value, enumerable: true });
 }
 
 /** Reads back what `labelSet` wrote. */
@@ -67,7 +74,7 @@ export function carries(labels: Labels, where: Labels): boolean {
 function checkLabel(name: string, value: unknown): void {
   if (typeof value !== 'string') {
     throw new InvalidLabelError(
-      `Label ${JSON.stringify(name)} is ${String(value)}, which is not a string; write it as '${String(value)}'`,
+      `Label ${JSON.stringify(name)} is ${shown(value)}, which is not a string; write it as text`,
     );
   }
   if (name === '' || name.length > MAX_LABEL_NAME_LENGTH || !name.isWellFormed()) {

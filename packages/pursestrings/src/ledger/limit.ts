@@ -1,5 +1,5 @@
 import { type Amounts, MAX_ENVELOPE_STEPS, toDecimalText, toSteps } from './amount.ts';
-import { InvalidAmountError, InvalidLimitError } from './invalid.ts';
+import { InvalidAmountError, InvalidLimitError, shown } from './invalid.ts';
 import { MAX_LABEL_NAME_LENGTH, MAX_LABEL_VALUE_LENGTH } from './labels.ts';
 import type { Unit, Units } from './unit.ts';
 import { dependsOnTimeZone, type Period, resolveTimeZone, windowFinder } from './window.ts';
@@ -79,7 +79,7 @@ export function compileLimit(limit: Limit, units: Units, order: number): Rule {
     throw new InvalidLimitError(
       name,
       'mode',
-      `is ${JSON.stringify(limit.mode)}; it must be 'hard' or 'soft'`,
+      `is ${shown(limit.mode)}; it must be 'hard' or 'soft'`,
     );
   }
   const warnAt = checkedWarnAt(name, limit.warnAt);
@@ -107,20 +107,19 @@ export function compileLimit(limit: Limit, units: Units, order: number): Rule {
  */
 export function resolveLimit(limit: Limit, defaultTimeZone: string): Limit {
   const name = checkedName(limit);
-  const per = limit.per ?? 'total';
-  const { timeZone, ...rest } = limit;
+  const { timeZone = defaultTimeZone, ...rest } = limit;
   let resolved: string;
   try {
-    resolved = resolveTimeZone(timeZone ?? defaultTimeZone);
+    resolved = resolveTimeZone(timeZone);
   } catch {
     throw new InvalidLimitError(
       name,
       'timeZone',
-      `is ${JSON.stringify(timeZone ?? defaultTimeZone)}, which is no IANA time zone; write one such as 'Europe/Berlin'`,
+      `is ${shown(timeZone)}, which is no IANA time zone; write one such as 'Europe/Berlin'`,
     );
   }
-  const validEvery = typeof per !== 'object' || (per !== null && typeof per.every === 'string');
-  return validEvery && dependsOnTimeZone(per) ? { ...rest, timeZone: resolved } : rest;
+  // A period that is none is left for compileLimit to refuse.
+  return dependsOnTimeZone(limit.per ?? 'total') ? { ...rest, timeZone: resolved } : rest;
 }
 
 /** Makes a part of an envelope's key that no value can forge: the separator never stands in it. */
@@ -131,7 +130,8 @@ export function keyPart(value: string): string {
 function checkedName(limit: Limit): string {
   const name: unknown = limit?.name;
   if (typeof name !== 'string' || name === '' || name.length > 128 || !name.isWellFormed()) {
-    throw new InvalidLimitError(String(name), 'name', 'must be 1 to 128 characters of text');
+    const written = typeof name === 'string' ? name.slice(0, 128) : shown(name);
+    throw new InvalidLimitError(written, 'name', 'must be 1 to 128 characters of text');
   }
   return name;
 }
@@ -176,7 +176,7 @@ function checkedCap(
       throw new InvalidLimitError(
         name,
         'per',
-        `is ${JSON.stringify(limit.per)}, but ${unitName} is occupied and always comes back: its limits are 'total'`,
+        `is ${shown(limit.per)}, but ${unitName} is occupied and always comes back: its limits are 'total'`,
       );
     }
     try {
@@ -196,7 +196,8 @@ function checkedCap(
 
 function checkedPeriod(name: string, limit: Limit): Rule['findWindow'] {
   try {
-    const findWindow = windowFinder(limit.per ?? 'total', limit.timeZone ?? 'UTC');
+    const { per = 'total', timeZone = 'UTC' } = limit;
+    const findWindow = windowFinder(per, timeZone);
     findWindow(0);
     return findWindow;
   } catch (error) {
@@ -223,7 +224,7 @@ function checkedWhere(name: string, where: Limit['where']): Rule['where'] {
         throw new InvalidLimitError(
           name,
           `where.${label}`,
-          `is ${JSON.stringify(given)}; it must be a string, or a list of 1 to 1000 strings`,
+          `is ${shown(given)}; it must be a string, or a list of 1 to 1000 strings`,
         );
       }
       return { label, values: new Set(values as readonly string[]) };
@@ -256,7 +257,7 @@ function checkLabelName(name: string, field: string, label: unknown): void {
     throw new InvalidLimitError(
       name,
       field,
-      `names the label ${JSON.stringify(label)}; a name is text of 1 to ${MAX_LABEL_NAME_LENGTH} characters`,
+      `names the label ${shown(label)}; a name is text of 1 to ${MAX_LABEL_NAME_LENGTH} characters`,
     );
   }
 }
@@ -277,7 +278,7 @@ function checkedWarnAt(name: string, warnAt: Limit['warnAt']): readonly number[]
     throw new InvalidLimitError(
       name,
       'warnAt',
-      `is ${JSON.stringify(warnAt)}; it must be a list of at most 16 fractions of the cap, over 0 and up to 100`,
+      `is ${shown(warnAt)}; it must be a list of at most 16 fractions of the cap, over 0 and up to 100`,
     );
   }
   return [...new Set(warnAt)].sort((a, b) => a - b);

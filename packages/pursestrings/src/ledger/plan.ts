@@ -36,13 +36,7 @@ export function planner(rulebook: Rulebook): Planner {
   return (amounts, labels, nowMs) => {
     const lines: Line[] = [];
     for (const rule of rulebook.rulesFor(labels)) {
-      const page = pages[rule.order] as RulePage;
-      for (const cap of rule.caps) {
-        for (const amount of amounts) {
-          if (amount.unit !== cap.terms.unit) continue;
-          lines.push(page.line(cap, labels, amount.steps, nowMs));
-        }
-      }
+      (pages[rule.order] as RulePage).addLines(lines, amounts, labels, nowMs);
     }
     return { lines, uncovered: lines.length === 0, freeze: rulebook.freezeOn(labels) };
   };
@@ -65,23 +59,44 @@ export function envelopeKey(group: string, values: readonly string[]): string {
   return key;
 }
 
-/** A limit with its current window. */
+/** A limit with its current window, and the groups of its envelopes in that window. */
 class RulePage {
   readonly #rule: Rule;
   #window: Window;
+  #groups: readonly string[];
 
   constructor(rule: Rule) {
     this.#rule = rule;
     this.#window = rule.findWindow(0);
+    this.#groups = this.#groupsIn(this.#window);
   }
 
-  line(cap: Rule['caps'][number], labels: Labels, steps: number, nowMs: number): Line {
-    if (!contains(this.#window, nowMs)) this.#window = this.#rule.findWindow(nowMs);
-    const { each } = this.#rule;
-    const values = each.length === 0 ? NO_VALUES : each.map((label) => labelValue(labels, label));
-    const group = envelopeGroup(cap.keyPrefix, this.#window);
-    const key = envelopeKey(group, values);
-    return { terms: cap.terms, key, group, each, values, window: this.#window, steps };
+  /** Adds the lines of a spend under this limit. */
+  addLines(lines: Line[], amounts: StepAmounts, labels: Labels, nowMs: number): void {
+    const { each, caps } = this.#rule;
+    const window = this.#windowAt(nowMs);
+    let values: readonly string[] | undefined;
+    for (let index = 0; index < caps.length; index += 1) {
+      const { terms } = caps[index] as Rule['caps'][number];
+      for (const { unit, steps } of amounts) {
+        if (unit !== terms.unit) continue;
+        values ??= each.length === 0 ? NO_VALUES : each.map((label) => labelValue(labels, label));
+        const group = this.#groups[index] as string;
+        lines.push({ terms, key: envelopeKey(group, values), group, each, values, window, steps });
+      }
+    }
+  }
+
+  #windowAt(nowMs: number): Window {
+    if (!contains(this.#window, nowMs)) {
+      this.#window = this.#rule.findWindow(nowMs);
+      this.#groups = this.#groupsIn(this.#window);
+    }
+    return this.#window;
+  }
+
+  #groupsIn(window: Window): readonly string[] {
+    return this.#rule.caps.map(({ keyPrefix }) => envelopeGroup(keyPrefix, window));
   }
 }
 

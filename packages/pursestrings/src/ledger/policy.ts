@@ -1,5 +1,5 @@
-import { InvalidLimitError, InvalidOptionError } from './invalid.ts';
-import { carries, type Labels, labelSet, labelValue } from './labels.ts';
+import { InvalidLabelError, InvalidLimitError, InvalidOptionError } from './invalid.ts';
+import { carries, type Labels, type LabelSet, labelSet, labelValue } from './labels.ts';
 import { compileLimit, type Limit, MAX_LIMITS, resolveLimit, type Rule } from './limit.ts';
 import { declareUnits, STANDARD_UNITS, type UnitOptions, type Units, unitsFrom } from './unit.ts';
 
@@ -105,7 +105,7 @@ export function withUnits(policy: Policy, units: Readonly<Record<string, UnitOpt
 
 /** Freezes spends that carry these labels; `{}` freezes all. */
 export function withFreeze(policy: Policy, where: Labels, reason: string | undefined): Policy {
-  const { labels, key } = labelSet(where);
+  const { labels, key } = frozenLabels(where);
   const others = policy.freezes.filter((freeze) => labelSet(freeze.where).key !== key);
   if (others.length >= MAX_FREEZES) {
     throw new InvalidOptionError(
@@ -120,11 +120,21 @@ export function withFreeze(policy: Policy, where: Labels, reason: string | undef
 
 /** Lifts the freeze on exactly these labels. */
 export function withoutFreeze(policy: Policy, where: Labels): Policy {
-  const { key } = labelSet(where);
+  const { key } = frozenLabels(where);
   return {
     ...policy,
     freezes: policy.freezes.filter((freeze) => labelSet(freeze.where).key !== key),
   };
+}
+
+/** A label that is `undefined` is a slip here: without it the freeze would be on more, even on all. */
+function frozenLabels(where: Labels): LabelSet {
+  const set = labelSet(where);
+  const missing = Object.keys(where).find((label) => !Object.hasOwn(set.labels, label));
+  if (missing === undefined) return set;
+  throw new InvalidLabelError(
+    `Label ${JSON.stringify(missing)} of a freeze is undefined; give it a value, or leave it out`,
+  );
 }
 
 /** True when two policies say the same, whatever their revisions. */

@@ -27,11 +27,13 @@ export interface Envelope {
   closed: boolean;
 }
 
-/** One line of a hold: so much set aside in an envelope, under the terms of that moment. */
+/**
+ * One line of a hold: an envelope, and the terms of the moment it was taken. How much it holds is
+ * the hold's amount of the envelope's unit.
+ */
 export interface HeldLine {
   readonly terms: Terms;
   readonly envelope: Envelope;
-  readonly steps: number;
 }
 
 /**
@@ -61,6 +63,8 @@ export interface HoldRecord {
   expiresAtMs: number;
   state: HoldState;
   resolvedAtMs: number | null;
+  /** The charge under its id, where the book has it at hand: spares a look-up, and an index. */
+  charge: ChargeRecord | undefined;
 }
 
 /** Recorded spend: one row of the journal. Never changed. */
@@ -78,7 +82,8 @@ export interface ChargeRecord {
   /** The charge that this row corrects. */
   readonly corrects: string | undefined;
   readonly crossed: readonly Crossing[];
-  readonly postings: readonly Posting[];
+  /** The envelopes it was posted to, each with the amount of its unit. */
+  readonly lines: readonly PostedLine[];
 }
 
 /** A warning fraction that a charge took an envelope over. */
@@ -88,10 +93,9 @@ export interface Crossing {
   readonly fraction: number;
 }
 
-/** What a charge moved in one envelope. */
-export interface Posting {
+/** An envelope that a charge was posted to. */
+export interface PostedLine {
   readonly envelope: Envelope;
-  readonly steps: number;
 }
 
 /** Sets money aside, or is denied. */
@@ -206,6 +210,9 @@ export interface Applied {
 
 /** The id of the row that corrects the charge of an expired hold. User ids never begin like it. */
 export const CORRECTION_PREFIX = 'correction:';
+
+/** The crossings of an envelope that has crossed nothing yet. */
+export const NOTHING_CROSSED: readonly number[] = Object.freeze([]);
 
 /** How long the id of a resolved hold is remembered. */
 export const RESOLVED_HOLD_TTL_MS: number = 7 * 86_400_000;

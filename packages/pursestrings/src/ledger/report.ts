@@ -79,7 +79,7 @@ export function reportRows(
 }
 
 function groupLabels(labels: Labels, by: readonly string[]): Labels {
-  const folded = labels[OTHER] === OTHER;
+  const folded = labels[OTHER] === OTHER && Object.keys(labels).length === 1;
   return Object.fromEntries(by.map((label) => [label, folded ? OTHER : labelValue(labels, label)]));
 }
 

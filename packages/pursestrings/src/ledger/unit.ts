@@ -1,5 +1,5 @@
 import { type Amounts, type Decimal, toDecimal, toSteps } from './amount.ts';
-import { InvalidAmountError, InvalidUnitError } from './invalid.ts';
+import { InvalidAmountError, InvalidUnitError, shown } from './invalid.ts';
 
 /** How a unit is counted. */
 export interface UnitOptions {
@@ -90,7 +90,7 @@ export function unitsFrom(declared: Readonly<Record<string, UnitOptions>>): Unit
 export function toStepAmounts(amounts: Amounts, units: Units): StepAmounts {
   if (typeof amounts !== 'object' || amounts === null || Array.isArray(amounts)) {
     throw new InvalidAmountError(
-      `Amounts must be an object such as { usd: 0.25 }, not ${String(amounts)}`,
+      `Amounts must be an object such as { usd: 0.25 }, not ${shown(amounts)}`,
     );
   }
   const steps: StepAmount[] = [];
@@ -102,18 +102,13 @@ export function toStepAmounts(amounts: Amounts, units: Units): StepAmounts {
   return steps.length > 1 ? steps.sort(byUnit) : steps;
 }
 
-/** Turns amounts in steps back into decimals by unit, leaving out what `keep` does not keep. */
-export function toDecimals(
-  amounts: StepAmounts,
-  units: Units,
-  keep: (unit: Unit | undefined) => boolean = () => true,
-): Record<string, number> {
-  const decimals: [string, number][] = [];
+/** Turns amounts in steps back into decimals by unit. Unit names are letters first: safe as keys. */
+export function toDecimals(amounts: StepAmounts, units: Units): Record<string, number> {
+  const decimals: Record<string, number> = {};
   for (const { unit, steps } of amounts) {
-    const known = units.get(unit);
-    if (keep(known)) decimals.push([unit, toDecimal(steps, known?.decimals ?? 0)]);
+    decimals[unit] = toDecimal(steps, units.get(unit)?.decimals ?? 0);
   }
-  return Object.fromEntries(decimals);
+  return decimals;
 }
 
 function stepsOfUnit(name: string, value: Decimal, units: Units): number {
@@ -138,15 +133,26 @@ function checkUnit(name: string, options: UnitOptions): void {
       `Unit ${JSON.stringify(name)}: a name is a letter, then up to 63 letters, digits, '_', '.' or '-'`,
     );
   }
+  if (typeof options !== 'object' || options === null) {
+    throw new InvalidUnitError(
+      `Unit ${JSON.stringify(name)} is declared as ${shown(options)}; write { decimals: 3 }`,
+    );
+  }
+  const unknown = Object.keys(options).find((key) => key !== 'decimals' && key !== 'occupied');
+  if (unknown !== undefined) {
+    throw new InvalidUnitError(
+      `Unit ${JSON.stringify(name)}: ${shown(unknown)} is not a field of a unit; those are decimals, occupied`,
+    );
+  }
   const { decimals } = options;
   if (!Number.isInteger(decimals) || decimals < 0 || decimals > 12) {
     throw new InvalidUnitError(
-      `Unit ${JSON.stringify(name)}: decimals is ${decimals}; it must be a whole number from 0 to 12`,
+      `Unit ${JSON.stringify(name)}: decimals is ${shown(decimals)}; it must be a whole number from 0 to 12`,
     );
   }
   if (options.occupied !== undefined && typeof options.occupied !== 'boolean') {
     throw new InvalidUnitError(
-      `Unit ${JSON.stringify(name)}: occupied is ${String(options.occupied)}; it must be true or false`,
+      `Unit ${JSON.stringify(name)}: occupied is ${shown(options.occupied)}; it must be true or false`,
     );
   }
 }

@@ -1,4 +1,5 @@
 import { Temporal } from 'temporal-polyfill';
+import { shown } from './invalid.ts';
 
 /**
  * The rule of a limit's windows. Calendar periods follow the limit's time zone; weeks are ISO
@@ -57,33 +58,29 @@ export function windowFinder(period: Period, timeZone: string): WindowFinder {
     case 'hour':
       return (nowMs) => hourWindow(zoned(nowMs, timeZone));
     case 'day':
-      return (nowMs) => dateWindow(zoned(nowMs, timeZone).toPlainDate(), { days: 1 }, timeZone);
+      return (nowMs) => dateWindow(nowMs, timeZone, { days: 1 }, (date) => date);
     case 'week':
-      return (nowMs) => {
-        const date = zoned(nowMs, timeZone).toPlainDate();
-        return dateWindow(date.subtract({ days: date.dayOfWeek - 1 }), { weeks: 1 }, timeZone);
-      };
-    case 'month':
       return (nowMs) =>
-        dateWindow(zoned(nowMs, timeZone).toPlainDate().with({ day: 1 }), { months: 1 }, timeZone);
+        dateWindow(nowMs, timeZone, { weeks: 1 }, (date) =>
+          date.subtract({ days: date.dayOfWeek - 1 }),
+        );
+    case 'month':
+      return (nowMs) => dateWindow(nowMs, timeZone, { months: 1 }, (date) => date.with({ day: 1 }));
     case 'year':
       return (nowMs) =>
-        dateWindow(
-          zoned(nowMs, timeZone).toPlainDate().with({ month: 1, day: 1 }),
-          { years: 1 },
-          timeZone,
-        );
+        dateWindow(nowMs, timeZone, { years: 1 }, (date) => date.with({ month: 1, day: 1 }));
     default:
       throw new RangeError(
-        `is ${JSON.stringify(period)}; it must be 'hour', 'day', 'week', 'month', 'year', 'total' or { every: '5h' }`,
+        `is ${shown(period)}; it must be 'hour', 'day', 'week', 'month', 'year', 'total' or { every: '5h' }`,
       );
   }
 }
 
 /** True when the windows of a period depend on the time zone; the others are alike everywhere. */
 export function dependsOnTimeZone(period: Period): boolean {
-  if (typeof period !== 'object') return period !== 'total';
-  return period.every.endsWith('mo') || (period.from !== undefined && !hasOffset(period.from));
+  if (typeof period !== 'object' || period === null) return period !== 'total';
+  const { every, from } = period;
+  return String(every).endsWith('mo') || (from !== undefined && !hasOffset(from));
 }
 
 /**
@@ -100,15 +97,22 @@ function zoned(nowMs: number, timeZone: string): Temporal.ZonedDateTime {
 }
 
 function dateWindow(
-  first: Temporal.PlainDate,
-  length: { days?: number; weeks?: number; months?: number; years?: number },
+  nowMs: number,
   timeZone: string,
+  length: { days?: number; weeks?: number; months?: number; years?: number },
+  firstOf: (date: Temporal.PlainDate) => Temporal.PlainDate,
 ): Window {
-  return {
-    key: first.toString(),
-    startMs: first.toZonedDateTime(timeZone).epochMilliseconds,
-    endMs: first.add(length).toZonedDateTime(timeZone).epochMilliseconds,
-  };
+  let first = firstOf(zoned(nowMs, timeZone).toPlainDate());
+  for (;;) {
+    const next = first.add(length);
+    const endMs = next.toZonedDateTime(timeZone).epochMilliseconds;
+    if (nowMs < endMs) {
+      const startMs = first.toZonedDateTime(timeZone).epochMilliseconds;
+      return { key: first.toString(), startMs, endMs };
+    }
+    // A clock set back over midnight shows the old date again, but the new one has begun.
+    first = next;
+  }
 }
 
 function hourWindow(now: Temporal.ZonedDateTime): Window {
@@ -129,14 +133,19 @@ function hourWindow(now: Temporal.ZonedDateTime): Window {
 const EVERY_TEXT = /^([1-9]\d{0,8})(m|h|d|w|mo)$/;
 
 function everyFinder(period: Every, timeZone: string): WindowFinder {
-  const match = EVERY_TEXT.exec(String(period.every));
+  const { every, from, ...others } = period;
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) {
+    throw new RangeError(`has the field ${shown(unknown)}; those of a period are every, from`);
+  }
+  const match = typeof every === 'string' ? EVERY_TEXT.exec(every) : null;
   if (match === null) {
     throw new RangeError(
-      `has every ${JSON.stringify(period.every)}; write a whole number and m, h, d, w or mo, such as '5h'; at least '1m'`,
+      `has every ${shown(every)}; write a whole number and m, h, d, w or mo, such as '5h'; at least '1m'`,
     );
   }
   const count = Number(match[1]);
-  const origin = originOf(period.from, timeZone);
+  const origin = originOf(from, timeZone);
   if (match[2] === 'mo')
     return monthsFinder(origin, checkedLength(count, 31 * DAY_MS, period), timeZone);
   const unitMs = { m: MINUTE_MS, h: HOUR_MS, d: DAY_MS, w: 7 * DAY_MS }[
@@ -152,9 +161,7 @@ function everyFinder(period: Every, timeZone: string): WindowFinder {
 
 function checkedLength(count: number, unitMs: number, period: Every): number {
   if (count * unitMs > MAX_WINDOW_MS) {
-    throw new RangeError(
-      `has every ${JSON.stringify(period.every)}, over 100 years; use 'total' instead`,
-    );
+    throw new RangeError(`has every ${shown(period.every)}, over 100 years; use 'total' instead`);
   }
   return count;
 }
@@ -166,20 +173,21 @@ function monthsFinder(
   timeZone: string,
 ): WindowFinder {
   const civil = origin.toPlainDateTime();
-  const startOf = (index: number): Temporal.ZonedDateTime =>
-    civil.add({ months: index * monthCount }).toZonedDateTime(timeZone);
+  const civilStart = (index: number): Temporal.PlainDateTime =>
+    civil.add({ months: index * monthCount });
+  const startOf = (index: number): number =>
+    civilStart(index).toZonedDateTime(timeZone).epochMilliseconds;
   return (nowMs) => {
     const now = zoned(nowMs, timeZone);
     const months = (now.year - civil.year) * 12 + now.month - civil.month;
     // The month of `now` may begin before or after its window's own day: at most one step off.
     let index = Math.floor(months / monthCount);
-    while (startOf(index).epochMilliseconds > nowMs) index -= 1;
-    while (startOf(index + 1).epochMilliseconds <= nowMs) index += 1;
-    const start = startOf(index);
+    while (startOf(index) > nowMs) index -= 1;
+    while (startOf(index + 1) <= nowMs) index += 1;
     return {
-      key: start.toPlainDateTime().toString({ smallestUnit: 'second' }),
-      startMs: start.epochMilliseconds,
-      endMs: startOf(index + 1).epochMilliseconds,
+      key: civilStart(index).toString({ smallestUnit: 'second' }),
+      startMs: startOf(index),
+      endMs: startOf(index + 1),
     };
   };
 }
@@ -188,17 +196,25 @@ function originOf(from: string | undefined, timeZone: string): Temporal.ZonedDat
   try {
     if (from === undefined) return zoned(0, timeZone);
     if (hasOffset(from)) return Temporal.Instant.from(from).toZonedDateTimeISO(timeZone);
+    // Without an offset, `[Asia/Tokyo]` would be read over, and the limit has a zone of its own.
+    if (typeof from !== 'string' || from.includes('[')) throw new RangeError('not a local time');
     return Temporal.PlainDateTime.from(from).toZonedDateTime(timeZone);
   } catch (cause) {
     throw new RangeError(
-      `has from ${JSON.stringify(from)}, which is not an ISO time such as '2026-01-31T00:00:00Z'`,
+      `has from ${shown(from)}, which is not an ISO time such as '2026-01-31T00:00:00Z'`,
       { cause },
     );
   }
 }
 
+/** True for an ISO time that says where on Earth it is meant: it ends in `Z` or in an offset. */
 function hasOffset(from: string): boolean {
-  return /[zZ]$|[+-]\d\d:?\d\d$/.test(from) && from.includes('T');
+  try {
+    Temporal.Instant.from(from);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function utcKey(startMs: number): string {

@@ -11,7 +11,10 @@ import type { JsonObject } from './providers/provider.ts';
 
 /** Where a price is looked up, and for which host. */
 export interface CostOptions extends PriceSources {
-  /** The URL the call goes to, for hosts with prices of their own. Default: the price of the provider whose name the model bears. */
+  /**
+   * The URL the call goes to, for hosts with prices of their own. Default: the price of the
+   * provider whose name the model bears.
+   */
   readonly url?: string;
 }
 
@@ -32,7 +35,10 @@ export interface CallEstimate extends CallCost {
   readonly inputTokens: number;
   /** Of all answers together. */
   readonly outputTokens: number;
-  /** True when the input was counted with the model's encoding, false when it was bounded by its bytes. */
+  /**
+   * True when the input was counted with the model's encoding, false when it was bounded by its
+   * bytes.
+   */
   readonly counted: boolean;
 }
 
@@ -61,7 +67,8 @@ const finders = new WeakMap<object, PriceFinder>();
  * ```ts
  * import { calculateCost } from 'pursestrings/llm';
  *
- * const cost = calculateCost('gpt-4o', { inputTokens: 1_000, cachedInputTokens: 400, outputTokens: 200 });
+ * const cost = calculateCost('gpt-4o', { inputTokens: 1_000, cachedInputTokens: 400, outputTokens:
+ * 200 });
  * console.log(cost.usd); // 0.004
  * ```
  */
@@ -77,7 +84,8 @@ export function calculateCost(
   if (attos === null) {
     throw new PriceUnknownError(
       model,
-      `The call used audio, web searches or a service tier that ${JSON.stringify(model)} has no price for: add it to \`prices\``,
+      'The call used audio, web searches or a service tier that ' +
+        `${JSON.stringify(model)} has no price for: add it to \`prices\``,
     );
   }
   const tokens = used.inputTokens + used.outputTokens;
@@ -120,7 +128,8 @@ export function readUsage(body: unknown): Usage | null {
  *
  * @param request The body of a chat completion, as an SDK takes it.
  * @throws PriceUnknownError when the model, or something the call may use, has no price.
- * @throws InvalidOptionError when the body is in no known format, or nothing bounds its input or output.
+ * @throws InvalidOptionError when the body is in no known format, or nothing bounds its input or
+ * output.
  * @example
  * ```ts
  * import { estimateCall } from 'pursestrings/llm';
@@ -139,7 +148,10 @@ export async function estimateCall(
 ): Promise<CallEstimate> {
   if (!isObject(request)) throw new InvalidOptionError('The request is no JSON object');
   for (const provider of PROVIDERS) {
-    const shape = provider.readCall(request);
+    const shape = provider.readCall(
+      request,
+      options.url === undefined ? null : new URL(options.url),
+    );
     if (shape === null) continue;
     const price = priceOf(shape.model, options);
     const { outputCeiling } = options;
@@ -172,7 +184,8 @@ function priceOf(model: string, options: CostOptions | undefined): Price {
   if (price === null) {
     throw new PriceUnknownError(
       model,
-      `No price is known for the model ${JSON.stringify(model)}: add it to \`prices\`, or set \`unknownModel\``,
+      `No price is known for the model ${JSON.stringify(model)}: add it to ` +
+        '`prices`, or set `unknownModel`',
     );
   }
   return price;

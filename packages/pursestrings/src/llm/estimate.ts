@@ -27,8 +27,11 @@ export interface CallFacts {
   readonly outputCeiling: number | undefined;
 }
 
-/** Bodies up to so many bytes are held at their bytes: what that holds too much is a fraction of a cent. */
-const SMALL_BODY_BYTES = 4_096;
+/**
+ * Bodies up to this length are held at their bytes: what that holds too much is a fraction of a
+ * cent.
+ */
+const SMALL_BODY_CHARACTERS = 4_096;
 
 /**
  * Estimates a call, never under its bill. The input is bounded by its bytes as long as that costs
@@ -40,8 +43,8 @@ const SMALL_BODY_BYTES = 4_096;
 export async function estimate(facts: CallFacts): Promise<Estimate> {
   const { provider, body, text, shape, price } = facts;
   const cap = await outputCapOf(facts);
-  const cheap = estimateWith(facts, cap, provider.boundInput(body, text), false);
-  if (text.length <= SMALL_BODY_BYTES) return cheap;
+  const cheap = estimateWith(facts, cap, provider.boundInput(body, shape, text), false);
+  if (text.length <= SMALL_BODY_CHARACTERS) return cheap;
   const { bound } = cheap;
   const inputOnly = boundAttos(price, shape.serviceTier, { ...bound, outputTokens: 0 });
   if (inputOnly * 2n <= cheap.attos) return cheap;
@@ -51,7 +54,7 @@ export async function estimate(facts: CallFacts): Promise<Estimate> {
 /** The same estimate with the input counted; null when that is not possible, or already done. */
 export async function recount(facts: CallFacts, cheap: Estimate): Promise<Estimate | null> {
   if (cheap.counted) return null;
-  const counted = await facts.provider.countInput(facts.body);
+  const counted = await facts.provider.countInput(facts.body, facts.shape);
   return counted === null ? null : estimateWith(facts, cheap, counted, true);
 }
 
@@ -61,12 +64,36 @@ export function withOutputCap(facts: CallFacts, old: Estimate, outputCap: number
   return priced(facts, { ...old, outputCap, sendCap: true }, { ...old.bound, outputTokens });
 }
 
-/** The longest cap on each answer that so much money, and so many tokens, afford; it may be negative. */
-export function affordableCap(
+/** What is left, by unit; null where enough is. */
+export interface Left {
+  readonly attos: bigint | null;
+  readonly tokens: number | null;
+}
+
+/**
+ * True when the call would fit what is left if its input were nothing: else to count it is no use.
+ */
+export function mayFit(
   facts: CallFacts,
   current: Estimate,
-  left: { readonly attos: bigint | null; readonly tokens: number | null },
-): number {
+  outputCap: number,
+  left: Left,
+): boolean {
+  const { shape, price } = facts;
+  const { inputAudioTokens } = current.bound;
+  const outputTokens = outputCap * shape.choices + shape.extraOutputTokens;
+  const least = { ...current.bound, inputTokens: inputAudioTokens, outputTokens };
+  return (
+    (left.tokens === null || inputAudioTokens + outputTokens <= left.tokens) &&
+    (left.attos === null || boundAttos(price, shape.serviceTier, least) <= left.attos)
+  );
+}
+
+/**
+ * The longest cap on each answer that so much money, and so many tokens, afford; it may be
+ * negative.
+ */
+export function affordableCap(facts: CallFacts, current: Estimate, left: Left): number {
   const { shape, price } = facts;
   const { bound } = current;
   let outputTokens = bound.outputTokens;
@@ -116,13 +143,15 @@ function priced(
   };
 }
 
-/** The window holds input of every kind, so it bounds what the request does not tell the size of. */
+/**
+ * The window holds input of every kind, so it bounds what the request does not tell the size of.
+ */
 function inputTokensOf(input: InputBound, price: Price, model: string): number {
   if (input.unbounded === null) return input.tokens;
   if (price.contextWindow === null) {
     throw new InvalidOptionError(
-      `The input of ${JSON.stringify(model)} holds ${input.unbounded}, whose tokens cannot be bounded: ` +
-        'give the model a `contextWindow` in `prices`',
+      `The input of ${JSON.stringify(model)} holds ${input.unbounded}, whose tokens cannot be ` +
+        'bounded: give the model a `contextWindow` in `prices`',
     );
   }
   return Math.max(input.tokens, price.contextWindow);
@@ -144,7 +173,10 @@ function checkRates(facts: CallFacts, input: InputBound): void {
   }
 }
 
-/** The request's own cap, else the model's maximum, else the ceiling (which is sent), else the model's window. */
+/**
+ * The request's own cap, else the model's maximum, else the ceiling (which is sent), else the
+ * model's window.
+ */
 async function outputCapOf(facts: CallFacts): Promise<Pick<Estimate, 'outputCap' | 'sendCap'>> {
   const { shape, price, outputCeiling } = facts;
   if (shape.outputCap !== null) return { outputCap: shape.outputCap, sendCap: false };

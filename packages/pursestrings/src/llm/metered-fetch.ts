@@ -1,11 +1,9 @@
-import { BudgetExceededError, PriceUnknownError } from '../errors.ts';
+import { PriceUnknownError } from '../errors.ts';
 import { InvalidOptionError, PurseError } from '../ledger/invalid.ts';
 import type { Labels } from '../ledger/labels.ts';
-import type { Hold } from '../hold.ts';
 import type { Purse } from '../purse.ts';
-import { affordableCap, estimate, recount, withOutputCap } from './estimate.ts';
-import type { CallFacts, Estimate } from './estimate.ts';
-import { attosOf, usdNumber } from './price.ts';
+import type { CallFacts } from './estimate.ts';
+import { holdFor } from './holding.ts';
 import type { PriceBook } from './price.ts';
 import { priceFinder } from './price-list.ts';
 import type { CeilingPrice, PriceFinder } from './price-list.ts';
@@ -14,7 +12,7 @@ import { isObject } from './providers/provider.ts';
 import type { Provider } from './providers/provider.ts';
 import { refuse } from './refusal.ts';
 import type { OnDenied } from './refusal.ts';
-import { withBody } from './read-response.ts';
+import { remade, withBody } from './read-response.ts';
 import { readRequest } from './request.ts';
 import type { FetchRequest } from './request.ts';
 import { neverLeft } from './never-left.ts';
@@ -23,7 +21,10 @@ import { meteredStream } from './stream.ts';
 
 /** How calls are metered. Every field is optional. */
 export interface MeterOptions {
-  /** Labels of every spend. A request adds its own, which win, by the header `x-purse-labels: feature=chat, agent=a1`. */
+  /**
+   * Labels of every spend. A request adds its own, which win, by the header `x-purse-labels:
+   * feature=chat, agent=a1`.
+   */
   readonly labels?: Labels;
   /** Sends the requests. Default: the global `fetch`, at the time of the call. */
   readonly fetch?: typeof fetch;
@@ -33,23 +34,26 @@ export interface MeterOptions {
    * from what they raise. `throw`: the fetch rejects with the error, which SDKs may retry and wrap.
    */
   readonly onDenied?: OnDenied;
-  /** `clamp`: where the money left does not cover the request's output cap, send the cap it does cover. Default `deny`. */
+  /**
+   * `clamp`: where the money left does not cover the request's output cap, send the cap it does
+   * cover, divided among the choices of `n`; below 16 tokens the call is denied. Default `deny`.
+   */
   readonly whenTight?: 'deny' | 'clamp';
   /** A price for models that nobody knows. Default `deny`: nothing goes out. */
   readonly unknownModel?: 'deny' | CeilingPrice;
   /** Prices that override the bundled list, or add to it. */
   readonly prices?: PriceBook;
-  /** Tokens from 1: the cap sent with a request that names none, to a model whose own maximum is not known. */
+  /**
+   * Tokens from 1: the cap sent with a request that names none, to a model whose own maximum is
+   * not known.
+   */
   readonly outputCeiling?: number;
 }
 
-/** A clamped answer shorter than this is of no use to anybody: the call is refused instead. */
-export const MIN_CLAMPED_TOKENS = 16;
-
-/** While others spend too, what is left changes between looking and taking; then the answer is no. */
-const MAX_CLAMP_ROUNDS = 4;
-
-/** Answers by a gateway that stopped waiting for the provider, which may have gone on and bill the call. */
+/**
+ * Answers by a gateway that stopped waiting for the provider, which may have gone on and bill the
+ * call.
+ */
 const UNKNOWN_STATUSES: ReadonlySet<number> = new Set([
   408, 499, 502, 504, 520, 521, 522, 523, 524,
 ]);
@@ -61,7 +65,8 @@ const UNKNOWN_STATUSES: ReadonlySet<number> = new Set([
  * Metered: OpenAI's chat completions, JSON and streamed, on api.openai.com and at every URL whose
  * path ends in `/chat/completions`. The purse is asked for `usd`, `tokens` (input and output) and
  * `calls`; the charge carries the labels `provider`, `model` and `price` (where the price comes
- * from) beside yours. A denied call never leaves: at most one request goes out for one call of this.
+ * from) beside yours. A denied call never leaves: at most one request goes out for one call of
+ * this.
  *
  * Everything else: on a provider's own host a POST that nothing here understands is refused by
  * name, because it would spend unmetered; so is, at any other host, a POST that looks like a model
@@ -72,9 +77,10 @@ const UNKNOWN_STATUSES: ReadonlySet<number> = new Set([
  * | the call | the charge |
  * |---|---|
  * | answered with a usage | its price, rounded up once to 1e-8 USD |
- * | answered with an error status | nothing, as the provider bills nothing; all that was held when a gateway answered in its stead (408, 499, 502, 504, 520 to 524) |
+ * | answered with an error status | nothing, as the provider bills nothing |
+ * | answered by a gateway in its stead (408, 499, 502, 504, 520 to 524) | all that was held |
  * | never left (no connection, aborted before) | nothing |
- * | lost, aborted or left before its usage was seen | all that was held, since the provider may have generated it |
+ * | lost, aborted or left before its usage was seen | all that was held: it may be billed |
  * | answered without a usage that can be read | all that was held |
  *
  * A stream is passed on unbuffered. The usage at its end is asked for, and hidden from a caller
@@ -172,7 +178,8 @@ function refuseSuspicious({ method, url, plainBody }: FetchRequest): void {
   throw new PurseError(
     'UNMETERED_ROUTE',
     `${method} ${url.host}${url.pathname} would spend unmetered (${reason}), so it was not sent: ` +
-      'chat completions are metered; make other calls with a plain fetch and charge them by purse.charge()',
+      'chat completions are metered; make other calls with a plain fetch, and charge them by ' +
+      'purse.charge()',
   );
 }
 
@@ -181,7 +188,9 @@ async function prepare(meter: Meter, request: FetchRequest, provider: Provider):
   const text = await request.readText();
   const facts = readFacts(meter, request, provider, text);
   const labels = { ...options.labels, ...request.labels };
-  const { hold, estimate: held } = await holdFor(purse, facts, labels, request.signal, options);
+  const { signal } = request;
+  const clamps = options.whenTight === 'clamp';
+  const { hold, estimate: held } = await holdFor(facts, { purse, labels, signal, clamps });
   const settlement = new Settlement(hold, facts, held);
   const { shape } = facts;
   const askUsage = shape.streamed && !shape.usageAsked;
@@ -198,11 +207,12 @@ function readFacts(
   text: string,
 ): CallFacts {
   const body = parse(text);
-  const shape = isObject(body) ? provider.readCall(body) : null;
+  const shape = isObject(body) ? provider.readCall(body, request.url) : null;
   if (!isObject(body) || shape === null) {
     throw new PurseError(
       'UNREADABLE_REQUEST',
-      `The body sent to ${request.url.pathname} is no request of ${provider.name}: its cost cannot be known, so it was not sent`,
+      `The body sent to ${request.url.pathname} is no request of ${provider.name}: its cost ` +
+        'cannot be known, so it was not sent',
     );
   }
   const price = meter.findPrice(shape.model, request.url.href);
@@ -210,62 +220,11 @@ function readFacts(
     const model = JSON.stringify(shape.model);
     throw new PriceUnknownError(
       shape.model,
-      `No price is known for the model ${model} at ${request.url.host}: add it to \`prices\`, or set \`unknownModel\``,
+      `No price is known for the model ${model} at ${request.url.host}: add it to ` +
+        '`prices`, or set `unknownModel`',
     );
   }
   return { provider, body, text, shape, price, outputCeiling: meter.options.outputCeiling };
-}
-
-/** Takes a hold: for the cheap estimate, for the counted one, or for what the money left affords. */
-async function holdFor(
-  purse: Purse,
-  facts: CallFacts,
-  labels: Labels,
-  signal: AbortSignal | null,
-  { whenTight }: MeterOptions,
-): Promise<{ readonly hold: Hold; readonly estimate: Estimate }> {
-  let current = await estimate(facts);
-  for (let clamps = 0; ;) {
-    try {
-      const hold = await purse.reserve(
-        { usd: usdNumber(current.attos), tokens: current.tokens, calls: 1 },
-        labels,
-        { ifAbandoned: 'charge', ...(signal === null ? {} : { signal }) },
-      );
-      return { hold, estimate: current };
-    } catch (error) {
-      if (!BudgetExceededError.isInstance(error) || !canShrink(error)) throw error;
-      const counted = await recount(facts, current);
-      if (counted !== null && counted.attos < current.attos) {
-        current = counted;
-        continue;
-      }
-      const cap = whenTight === 'clamp' ? affordableCap(facts, current, leftBy(error)) : 0;
-      clamps += 1;
-      if (cap < MIN_CLAMPED_TOKENS || cap >= current.outputCap || clamps > MAX_CLAMP_ROUNDS)
-        throw error;
-      current = withOutputCap(facts, current, cap);
-    }
-  }
-}
-
-/** A smaller call helps only where money or tokens are short. */
-function canShrink(error: BudgetExceededError): boolean {
-  return error.denials.every(
-    ({ reason, unit }) => reason === 'exceeds' && (unit === 'usd' || unit === 'tokens'),
-  );
-}
-
-/** What the tightest envelopes leave, by unit; null where none denied. */
-function leftBy(error: BudgetExceededError): { attos: bigint | null; tokens: number | null } {
-  const least = (unit: string): number | null => {
-    const left = error.denials
-      .filter((denial) => denial.unit === unit)
-      .map(({ available }) => available);
-    return left.length === 0 ? null : Math.min(...left);
-  };
-  const usd = least('usd');
-  return { attos: usd === null ? null : attosOf(usd), tokens: least('tokens') };
 }
 
 async function call(ready: Ready, send: typeof fetch): Promise<Response> {
@@ -298,10 +257,7 @@ async function settleBy(ready: Ready, response: Response): Promise<Response> {
   }
   if (response.headers.get('content-type')?.includes('text/event-stream') === true) {
     const reader = facts.provider.openStream(facts.shape);
-    const { status, statusText, headers, url } = response;
-    const body = meteredStream(response.body, reader, settlement, request.signal);
-    const streamed = new Response(body, { status, statusText, headers });
-    return Object.defineProperty(streamed, 'url', { value: url });
+    return remade(response, meteredStream(response.body, reader, settlement, request.signal));
   }
   let bytes: ArrayBuffer;
   try {

@@ -1,4 +1,7 @@
-/** Failures of looking a host up, connecting to it or agreeing on a secret: no request was sent yet. */
+/**
+ * Failures of looking a host up, connecting to it or agreeing on a secret: no request was sent
+ * yet.
+ */
 const BEFORE_SENDING: ReadonlySet<unknown> = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',

@@ -1,6 +1,7 @@
 import { calcPrice, findProvider } from '@pydantic/genai-prices';
 import type { ModelPrice as ListedPrice } from '@pydantic/genai-prices';
 
+import { InvalidOptionError } from '../ledger/invalid.ts';
 import { attosPerUnit, exactRates } from './price.ts';
 import type { ModelPrice, Price, PriceBook, Rates, TokenRates } from './price.ts';
 
@@ -24,7 +25,10 @@ const KEPT_MS = 60_000;
 /** Model names come from requests: past so many the kept prices are dropped and looked up again. */
 const MAX_KEPT = 1_000;
 
-/** OpenAI's regional endpoints cost a tenth more: https://developers.openai.com/api/docs/models/gpt-5.4-pro */
+/**
+ * OpenAI's regional endpoints cost a tenth more:
+ * https://developers.openai.com/api/docs/models/gpt-5.4-pro
+ */
 const REGIONAL_OPENAI = /^https:\/\/[a-z]{2,3}\.api\.openai\.com\//;
 
 /**
@@ -33,15 +37,16 @@ const REGIONAL_OPENAI = /^https:\/\/[a-z]{2,3}\.api\.openai\.com\//;
  * unknown models. A host that the list knows is asked for its own price of the model; at any other
  * host a model has the price of the provider whose name it bears.
  *
- * @throws InvalidAmountError when the book or the ceiling holds something that is no price.
+ * @throws InvalidOptionError, InvalidAmountError when the book or the ceiling holds something that
+ * is no price.
  */
 export function priceFinder(sources: PriceSources): PriceFinder {
   const book = new Map(
     Object.entries(sources.prices ?? {}).map(([model, price]) => [model, booked(model, price)]),
   );
   const { unknownModel } = sources;
-  const ceiling = typeof unknownModel === 'object' ? unknownModel.usdPerMillion : null;
-  if (ceiling !== null) exactRates(ceiling);
+  const ceiling =
+    unknownModel === undefined || unknownModel === 'deny' ? null : ceilingOf(unknownModel);
   const kept = new Map<string, { readonly price: Price | null; readonly untilMs: number }>();
   return (model, url) => {
     const own = book.get(model);
@@ -54,6 +59,17 @@ export function priceFinder(sources: PriceSources): PriceFinder {
     kept.set(key, { price, untilMs: Date.now() + KEPT_MS });
     return price;
   };
+}
+
+function ceilingOf(unknownModel: CeilingPrice): TokenRates {
+  const rates: TokenRates | undefined = unknownModel.usdPerMillion;
+  if (rates === undefined) {
+    throw new InvalidOptionError(
+      "`unknownModel` must be 'deny' or { usdPerMillion: { input, output } }",
+    );
+  }
+  exactRates(rates);
+  return rates;
 }
 
 function booked(model: string, price: ModelPrice): Price {

@@ -23,7 +23,10 @@ export interface Usage {
   readonly serviceTier?: string;
 }
 
-/** USD per one million tokens. A kind left out costs what `input` or `output` costs, except audio: that is unknown. */
+/**
+ * USD per one million tokens. A kind left out costs what `input` or `output` costs, except audio:
+ * that is unknown.
+ */
 export interface TokenRates {
   readonly input: Decimal;
   readonly output: Decimal;
@@ -41,7 +44,10 @@ export interface ModelPrice {
     readonly aboveInputTokens: number;
     readonly usdPerMillion: TokenRates;
   };
-  /** Rates of processing tiers with a price of their own, by the tier's name: `{ priority: { … } }`. */
+  /**
+   * Rates of processing tiers with a price of their own, by the tier's name: `{ priority: { … }
+   * }`.
+   */
   readonly serviceTiers?: Readonly<Record<string, TokenRates>>;
   readonly usdPerWebSearch?: Decimal;
   /** The most tokens a call can read and write together. */
@@ -69,7 +75,10 @@ export interface ModelPrice {
  */
 export type PriceBook = Readonly<Record<string, ModelPrice>>;
 
-/** Rates in attodollars (1e-18 USD) a token, for calls whose input is longer than `aboveInputTokens`. */
+/**
+ * Rates in attodollars (1e-18 USD) a token, for calls whose input is longer than
+ * `aboveInputTokens`.
+ */
 export interface Rates {
   readonly aboveInputTokens: number;
   readonly input: bigint;
@@ -127,7 +136,10 @@ const STANDARD_TIERS: ReadonlySet<string> = new Set([
   'scale',
 ]);
 
-/** Twice the standard rate is the dearest premium on OpenAI's list: https://openai.com/api-priority-processing/ */
+/**
+ * Twice the standard rate is the dearest premium on OpenAI's list:
+ * https://openai.com/api-priority-processing/
+ */
 const PREMIUM = 2n;
 
 /**
@@ -187,12 +199,17 @@ export function lacksTier(price: Price, tier: string | null): boolean {
   return tier !== null && !STANDARD_TIERS.has(tier) && !price.serviceTiers.has(tier);
 }
 
-/** Attodollars as USD, rounded up, once, to the unit's step of 1e-8: the number nearest to that decimal, so exact. */
+/**
+ * Attodollars as USD, rounded up, once, to the unit's step of 1e-8: the number nearest to that
+ * decimal, so exact.
+ */
 export function usdNumber(attos: bigint): number {
   return Number((attos + ATTOS_PER_STEP - 1n) / ATTOS_PER_STEP) / STEPS_PER_USD;
 }
 
-/** Reads a decimal number of USD as attodollars, rounded down: what is finer cannot be paid with. */
+/**
+ * Reads a decimal number of USD as attodollars, rounded down: what is finer cannot be paid with.
+ */
 export function attosOf(usd: Decimal): bigint {
   return scaled(usd, 18, 'down');
 }
@@ -213,8 +230,8 @@ export function checkUsage(usage: Usage): void {
   }
   if (!isConsistent(usage)) {
     throw new InvalidAmountError(
-      'The usage is inconsistent: cached, cache-writing and audio tokens are counted inside `inputTokens`, ' +
-        'reasoning and audio tokens inside `outputTokens`',
+      'The usage is inconsistent: cached, cache-writing and audio tokens are counted inside ' +
+        '`inputTokens`, reasoning and audio tokens inside `outputTokens`',
     );
   }
 }
@@ -237,7 +254,9 @@ type LooseRates = { readonly [Kind in keyof TokenRates]: TokenRates[Kind] | unde
   readonly output: Decimal;
 };
 
-/** Turns rates that a person wrote into exact ones; a rate finer than 1e-12 USD a million goes up. */
+/**
+ * Turns rates that a person wrote into exact ones; a rate finer than 1e-12 USD a million goes up.
+ */
 export function exactRates(rates: LooseRates, aboveInputTokens: number = -1): Rates {
   const input = perToken(rates.input);
   return {

@@ -3,7 +3,10 @@ interface ReadBody {
   readonly bytes: ArrayBuffer;
   /** The bytes as JSON; undefined when they are none. */
   readonly json: unknown;
-  /** The body was read a second time, by the caller: a third time is an error, as with any response. */
+  /**
+   * The body was read a second time, by the caller: a third time is an error, as with any
+   * response.
+   */
   taken: boolean;
   /** A response made of the bytes, once somebody asks for more than the bytes. */
   whole: Response | null;
@@ -12,56 +15,59 @@ interface ReadBody {
 const bodies = new WeakMap<Response, ReadBody>();
 
 /**
- * A response whose body was read to settle its call, and can be read again, once, by the caller.
- * Making a new response of the bytes would do the same in five times the time: 50 µs a call.
+ * What a response does once its body was read to settle its call: it can be read again, once, by
+ * the caller. Making a new response of the bytes would do the same in five times the time.
  */
-class ReadResponse extends Response {
-  override get body(): Response['body'] {
+const READ_ALREADY: object & ThisType<Response> = {
+  get body(): Response['body'] {
     return wholeOf(this).body;
-  }
-
-  override get bodyUsed(): boolean {
+  },
+  get bodyUsed(): boolean {
     const { taken, whole } = bodyOf(this);
     return whole === null ? taken : whole.bodyUsed;
-  }
-
-  override async json(): Promise<unknown> {
+  },
+  async json(): Promise<unknown> {
     const { json, whole } = bodyOf(this);
     if (whole !== null || json === undefined) return wholeOf(this).json();
     take(this);
     return json;
-  }
-
-  override async text(): Promise<string> {
-    return wholeOf(this).text();
-  }
-
-  override async arrayBuffer(): Promise<ArrayBuffer> {
+  },
+  async arrayBuffer(): Promise<ArrayBuffer> {
     return bodyOf(this).whole === null ? take(this) : wholeOf(this).arrayBuffer();
-  }
-
-  override async bytes(): Promise<Uint8Array<ArrayBuffer>> {
+  },
+  async bytes(): Promise<Uint8Array<ArrayBuffer>> {
     return new Uint8Array(await this.arrayBuffer());
-  }
-
-  override async blob(): Promise<Blob> {
+  },
+  async text(): Promise<string> {
+    return wholeOf(this).text();
+  },
+  async blob(): Promise<Blob> {
     return wholeOf(this).blob();
-  }
-
-  override async formData(): Promise<FormData> {
+  },
+  async formData(): Promise<FormData> {
     return wholeOf(this).formData();
-  }
+  },
+  clone(): Response {
+    return Object.defineProperty(wholeOf(this).clone(), 'url', { value: this.url });
+  },
+};
+Object.setPrototypeOf(READ_ALREADY, Response.prototype);
 
-  override clone(): Response {
-    const { url } = this;
-    return Object.defineProperty(wholeOf(this).clone(), 'url', { value: url });
-  }
+/**
+ * Gives a response back its body; `bytes` is what was read from it, and `json` what that means. A
+ * response of another implementation, as another `fetch` gives, is made anew.
+ */
+export function withBody(response: Response, bytes: ArrayBuffer, json: unknown): Response {
+  if (!(response instanceof Response)) return remade(response, bytes);
+  bodies.set(response, { bytes, json, taken: false, whole: null });
+  return Object.setPrototypeOf(response, READ_ALREADY) as Response;
 }
 
-/** Gives a response back its body; `bytes` is what was read from it, and `json` what that means. */
-export function withBody(response: Response, bytes: ArrayBuffer, json: unknown): Response {
-  bodies.set(response, { bytes, json, taken: false, whole: null });
-  return Object.setPrototypeOf(response, ReadResponse.prototype) as Response;
+/** A new response with the head of an old one. */
+export function remade(head: Response, body: ReadableStream<Uint8Array> | ArrayBuffer): Response {
+  const { status, statusText, headers, url } = head;
+  const response = new Response(body, { status, statusText, headers: new Headers([...headers]) });
+  return Object.defineProperty(response, 'url', { value: url });
 }
 
 function bodyOf(response: Response): ReadBody {

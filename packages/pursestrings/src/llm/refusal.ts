@@ -5,7 +5,9 @@ import type { Provider } from './providers/provider.ts';
 /** How a refusal reaches the caller of `fetch`. */
 export type OnDenied = 'respond' | 'throw';
 
-/** Payment required for a refusal, unavailable for a store that is down, bad request for the rest. */
+/**
+ * Payment required for a refusal, unavailable for a store that is down, bad request for the rest.
+ */
 function statusOf(error: PurseError): number {
   if (BudgetExceededError.isInstance(error)) return 402;
   return error.retryable ? 503 : 400;

@@ -21,8 +21,11 @@ export interface FetchRequest {
 type FetchInput = Parameters<typeof fetch>[0];
 type FetchInit = NonNullable<Parameters<typeof fetch>[1]>;
 
-/** Labels for one request, `feature=chat, agent=a1`; names and values may be percent-encoded. Never sent. */
-export const LABEL_HEADER = 'x-purse-labels';
+/**
+ * Labels for one request, `feature=chat, agent=a1`; names and values may be percent-encoded. Never
+ * sent.
+ */
+const LABEL_HEADER = 'x-purse-labels';
 
 /**
  * Reads the arguments of a `fetch`: a URL or a `Request`, and a body of any kind.
@@ -90,7 +93,8 @@ function parseLabels(text: string): Labels {
     const name = at < 0 ? '' : decode(pair.slice(0, at).trim());
     if (name === '') {
       throw new InvalidLabelError(
-        `The header ${LABEL_HEADER} is ${JSON.stringify(text)}: write \`name=value\` pairs between commas`,
+        `The header ${LABEL_HEADER} is ${JSON.stringify(text)}: write \`name=value\` pairs ` +
+          'between commas',
       );
     }
     Object.defineProperty(labels, name, {

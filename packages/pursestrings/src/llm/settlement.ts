@@ -14,7 +14,8 @@ const MAX_MODEL_LENGTH = 256;
 
 /**
  * What becomes of one call's hold: settled or released, once, whichever way the call ends. Nothing
- * here throws: the caller paid for an answer and gets it. Should the store fail now, the hold stands,
+ * here throws: the caller paid for an answer and gets it. Should the store fail now, the hold
+ * stands,
  * and is charged when it expires, so the spend is never lost; a process warning says so.
  */
 export class Settlement {
@@ -36,7 +37,7 @@ export class Settlement {
 
   /** Charges what the provider says was used. */
   used(usage: Usage): Promise<void> {
-    return this.#once(() => this.#settle(...this.#cost(usage)));
+    return this.#once(async () => this.#settle(...this.#cost(usage)));
   }
 
   /**
@@ -117,7 +118,8 @@ export class Settlement {
 function warn(holdId: string, error: unknown): void {
   const reason = error instanceof Error ? error.message : String(error);
   process.emitWarning(
-    `The cost of a call could not be recorded now (${reason}); its hold ${holdId} stands and is charged when it expires`,
+    `The cost of a call could not be recorded now (${reason}); its hold ${holdId} stands, and is ` +
+      'charged when it expires',
     { type: 'PurseWarning', code: 'PURSE_SETTLE_FAILED' },
   );
 }

@@ -3,10 +3,16 @@ import { createParser } from 'eventsource-parser';
 import type { StreamReader } from './providers/provider.ts';
 import type { Settlement } from './settlement.ts';
 
-/** The end of an event: an empty line, in each of the three ways to end a line. */
-const EVENT_END = /(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)/g;
+/**
+ * The end of an event: an empty line, in each of the three ways to end a line. A last CR may yet
+ * become CR LF.
+ */
+const EVENT_END = /(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n|$))/g;
 
-/** An event is kept until it is complete, to know whether the caller may see it; longer ones pass at once. */
+/**
+ * An event is kept until it is complete, to know whether the caller may see it; longer ones pass
+ * at once.
+ */
 const MAX_EVENT_BYTES = 8 * 1_048_576;
 
 const NOTHING: Buffer = Buffer.alloc(0);
@@ -28,7 +34,10 @@ export function meteredStream(
   settlement: Settlement,
   signal: AbortSignal | null,
 ): ReadableStream<Uint8Array> {
-  const upstream = source.getReader();
+  // Another implementation of fetch may give a stream of Node instead.
+  const stream =
+    source instanceof ReadableStream ? source : ReadableStream.from<Uint8Array>(source);
+  const upstream = stream.getReader();
   const filter = new EventFilter(reader);
   const settle = (ended: boolean): Promise<void> => {
     signal?.removeEventListener('abort', onAbort);
@@ -99,9 +108,7 @@ export class EventFilter {
     EVENT_END.lastIndex = 0;
     while (EVENT_END.test(text)) {
       const end = EVENT_END.lastIndex;
-      this.#hidden = false;
-      this.#parser.feed(text.slice(seen, end));
-      if (this.#hidden) {
+      if (this.#hides(text.slice(seen, end))) {
         if (seen > passed) pieces.push(bytes.subarray(passed, seen));
         passed = end;
       }
@@ -117,10 +124,18 @@ export class EventFilter {
     return pieces;
   }
 
-  /** What is left when the source has ended: an event that was never completed. */
+  /** What is left when the source has ended, and may pass: an event that was never completed. */
   rest(): Uint8Array {
     const rest = this.#pending;
     this.#pending = NOTHING;
-    return rest;
+    return this.#hides(rest.toString('latin1')) ? NOTHING : rest;
+  }
+
+  /** Shows an event to the reader; true when the caller is not to see it. */
+  #hides(event: string): boolean {
+    this.#hidden = false;
+    // The parser would wait to see what follows a last CR; here it is known to end the line.
+    this.#parser.feed(event.includes('\r') ? event.replace(/\r\n?/g, '\n') : event);
+    return this.#hidden;
   }
 }

@@ -4,7 +4,10 @@ type CountText = (text: string) => number;
 /** How much text is counted before the event loop gets its turn: about 4 ms of work. */
 const SLICE_CHARACTERS = 32_768;
 
-/** A run without white space is counted in pieces of this length: the encoder's work grows with its square. */
+/**
+ * A run without white space is counted in pieces of this length: the encoder's work grows with its
+ * square.
+ */
 const MAX_RUN_CHARACTERS = 96;
 
 /** A cut inside a run can change how the neighbours merge; this many tokens cover it. */
@@ -14,7 +17,9 @@ const LONG_RUN = new RegExp(`\\S{${MAX_RUN_CHARACTERS + 1},}|\\s{${MAX_RUN_CHARA
 
 const NO_SPECIALS = { disallowedSpecial: new Set<string>() };
 
-/** Models whose encoding is public and known to `gpt-tokenizer`, by the name that requests carry. */
+/**
+ * Models whose encoding is public and known to `gpt-tokenizer`, by the name that requests carry.
+ */
 const CL100K = /^(ft:)?(gpt-4(-|$)|gpt-3\.5|gpt-35)/;
 const O200K = /^(ft:)?(gpt-4o|gpt-4\.[15]|gpt-5|gpt-audio|gpt-oss|chatgpt-4o|o[134](-|$))/;
 

@@ -108,13 +108,11 @@ class MemoryStore implements EmbeddedStore {
       const hold = this.#book.findHold(query.id);
       return { items: hold === undefined ? [] : [{ ...hold }], next: null };
     }
-    const open = this.#book.openHolds();
-    const from = Number(query.after ?? 0);
-    const end = from + pageSize(query);
-    return {
-      items: open.slice(from, end).map((hold) => ({ ...hold })),
-      next: end < open.length ? String(end) : null,
-    };
+    const { after } = query;
+    const rest = this.#book.openHolds().filter(({ id }) => after === undefined || id > after);
+    const items = rest.sort((a, b) => (a.id < b.id ? -1 : 1)).slice(0, pageSize(query));
+    const next = items.length < rest.length ? (items.at(-1)?.id ?? null) : null;
+    return { items: items.map((hold) => ({ ...hold })), next };
   }
 
   readJournalSync(query: JournalQuery): Page<ChargeRecord> {

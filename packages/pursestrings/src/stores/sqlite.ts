@@ -174,6 +174,7 @@ class SqliteStore implements EmbeddedStore {
   /** Closes the file, for every ledger of this store. */
   async close(): Promise<void> {
     for (const ledger of this.#ledgers.values()) {
+      if (!ledger.hasDenials) continue;
       // Counts of denials are best effort: a file that cannot be written to any more ends them.
       await this.#file.run((connection) => ledger.writeDenials(connection)).catch(() => undefined);
     }

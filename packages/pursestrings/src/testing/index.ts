@@ -1,1 +1,19 @@
-export { manualClock, type ManualClock } from './manual-clock.ts';
+/** For tests: of agents under caps, of stores, of anything that a clock moves. */
+export { balancesOf, type Command, CommandRunner, runOnModel } from './commands.ts';
+export type { ConformanceCase, MakeStore } from './conformance/case.ts';
+export {
+  LedgerModel,
+  type ModelAmounts,
+  type ModelLabels,
+  type ModelLimit,
+  type ModelReserve,
+  type Outcome,
+} from './ledger-model.ts';
+export {
+  loopbackProvider,
+  type LoopbackProvider,
+  type LoopbackProviderOptions,
+} from './loopback-provider.ts';
+export { type ManualClock, manualClock } from './manual-clock.ts';
+export { type Draw, MODEL_LIMITS, randomCommand, seededDraw } from './random-commands.ts';
+export { storeConformance, type StoreConformanceOptions } from './store-conformance.ts';

@@ -60,12 +60,37 @@ export function openTill(rates: LoopbackRates): Till {
   };
 }
 
+/** Counts a prompt as OpenAI frames it: 3 tokens for each message, 3 for the reply, and the text. */
+export function countPrompt(
+  body: Readonly<Record<string, unknown>>,
+  countTokens: (text: string) => number,
+): number {
+  const messages: unknown[] = Array.isArray(body.messages) ? body.messages : [];
+  const tools = body.tools === undefined ? '' : JSON.stringify(body.tools);
+  return messages.reduce<number>(
+    (sum, message) => sum + 3 + countTokens(textsOf(message).join(' ')),
+    3 + countTokens(tools),
+  );
+}
+
+function textsOf(value: unknown): string[] {
+  if (typeof value === 'string') return [value];
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.values(value).flatMap((part) => textsOf(part));
+}
+
+/** Counts words: never more than any byte-pair encoding makes of them. */
+export function countWords(text: string): number {
+  return text.match(/\S+/g)?.length ?? 0;
+}
+
 /** One dollar a million tokens is a microdollar, 10^6 picodollars, a token. */
 function picosPerToken(usdPerMillion: number | string): bigint {
   const match = /^(\d+)(?:\.(\d{1,6}))?$/.exec(String(usdPerMillion));
   if (match === null) {
     throw new RangeError(
-      `The rate ${usdPerMillion} is no amount of USD per million tokens: give a decimal, at most six places`,
+      `The rate ${usdPerMillion} is no amount of USD per million tokens: give a decimal of at ` +
+        'most six places',
     );
   }
   return BigInt(`${match[1]}${(match[2] ?? '').padEnd(6, '0')}`);

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { openTill } from './loopback-bill.ts';
+import { countPrompt, countWords, openTill } from './loopback-bill.ts';
 import type { LoopbackBill, LoopbackRates, Till } from './loopback-bill.ts';
 
 /** One request as the provider received it. */
@@ -14,7 +14,10 @@ export interface LoopbackRequest {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-/** How one request is answered, and how the provider misbehaves while doing so. All fields are optional. */
+/**
+ * How one request is answered, and how the provider misbehaves while doing so. All fields are
+ * optional.
+ */
 export interface LoopbackAnswer {
   /** The text of each choice; one word is one completion token. */
   readonly content?: string;
@@ -41,7 +44,9 @@ export interface LoopbackAnswer {
   readonly malformed?: boolean;
   /** Bills, then closes the connection before or right after the headers. */
   readonly cut?: 'before-headers' | 'after-headers';
-  /** Closes the connection after so many chunks of a stream; bills what was generated until then. */
+  /**
+   * Closes the connection after so many chunks of a stream; bills what was generated until then.
+   */
   readonly cutAfterChunks?: number;
   /** Sends nothing more after so many chunks of a stream, and keeps the connection open. */
   readonly stallAfterChunks?: number;
@@ -75,10 +80,13 @@ const DEFAULT_CONTENT: string = Array.from({ length: 20 }, (_, index) => `word${
 );
 
 /**
- * Starts an HTTP server on 127.0.0.1 that speaks OpenAI's chat completions format, JSON and server-sent
+ * Starts an HTTP server on 127.0.0.1 that speaks OpenAI's chat completions format, JSON and
+ * server-sent
  * events, and keeps its own bill, in exact integers from the rates given here. It bills what a real
- * provider bills: every generated token, also of an answer that never arrived; nothing for an error; and
- * of a stream whose client has left, what it generated until it noticed. It knows nothing of purses, so
+ * provider bills: every generated token, also of an answer that never arrived; nothing for an
+ * error; and
+ * of a stream whose client has left, what it generated until it noticed. It knows nothing of
+ * purses, so
  * its bill can be held against a ledger.
  *
  * Tokens are words, plus 3 for each message and 3 for the reply, as OpenAI's chat format adds them.
@@ -297,28 +305,6 @@ function ring(exchange: Exchange, counted: number): Record<string, unknown> {
     prompt_tokens_details: { cached_tokens: cachedTokens, audio_tokens: 0 },
     completion_tokens_details: { reasoning_tokens: reasoning, audio_tokens: 0 },
   };
-}
-
-function countPrompt(
-  body: Readonly<Record<string, unknown>>,
-  countTokens: (text: string) => number,
-): number {
-  const messages: unknown[] = Array.isArray(body.messages) ? body.messages : [];
-  const tools = body.tools === undefined ? '' : JSON.stringify(body.tools);
-  return messages.reduce<number>(
-    (sum, message) => sum + 3 + countTokens(textsOf(message).join(' ')),
-    3 + countTokens(tools),
-  );
-}
-
-function textsOf(value: unknown): string[] {
-  if (typeof value === 'string') return [value];
-  if (typeof value !== 'object' || value === null) return [];
-  return Object.values(value).flatMap((part) => textsOf(part));
-}
-
-function countWords(text: string): number {
-  return text.match(/\S+/g)?.length ?? 0;
 }
 
 function completionWords(

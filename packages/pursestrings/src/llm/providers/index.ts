@@ -20,12 +20,31 @@ export function recognise(method: string, url: URL): Recognised | null {
 }
 
 /** Paths under which model calls are sold, whoever the host is. */
-const SPENDING_PATH =
-  /\/(?:completions?|responses|embeddings|messages|batches|rerank|images\/\w+|audio\/\w+|videos|realtime\/\w+|chat|generate|converse(?:-stream)?|invoke(?:-with-response-stream)?|models\/[^/]+:\w+)\/?$/i;
+const SPENDING_PATH: RegExp = new RegExp(
+  `/(?:${[
+    'completions?',
+    'responses',
+    'messages',
+    'chat',
+    'generate',
+    'embeddings',
+    'rerank',
+    'batches',
+    'images/\\w+',
+    'audio/\\w+',
+    'videos',
+    'realtime/\\w+',
+    'models/[^/]+:\\w+',
+    'converse(?:-stream)?',
+    'invoke(?:-with-response-stream)?',
+  ].join('|')})/?$`,
+  'i',
+);
 
 /**
  * Why a request that nobody recognised must not go out unmetered, or null when it may: a POST to a
- * provider's own host, or one that looks like a model call, by its path or by a `model` in its JSON.
+ * provider's own host, or one that looks like a model call, by its path or by a `model` in its
+ * JSON.
  */
 export function suspicion(method: string, url: URL, body: unknown): string | null {
   if (method !== 'POST') return null;

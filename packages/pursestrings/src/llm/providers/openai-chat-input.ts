@@ -1,12 +1,17 @@
 import { countTokens, hasTokenizer } from '../tokenizer.ts';
 import { isObject } from './provider.ts';
-import type { InputBound, JsonObject } from './provider.ts';
+import type { CallShape, InputBound, JsonObject } from './provider.ts';
 
-/** Tokens around each message, its role and its name included, and once for the reply; OpenAI adds 3, 1 and 3. */
+/**
+ * Tokens around each message, its role and its name included, and once for the reply; OpenAI adds
+ * 3, 1 and 3.
+ */
 const TOKENS_PER_MESSAGE = 8;
 const TOKENS_PER_REQUEST = 32;
 
-/** The notation that tools and schemas are rewritten into is undocumented; this covers its frame. */
+/**
+ * The notation that tools and schemas are rewritten into is undocumented; this covers its frame.
+ */
 const TOKENS_PER_TOOL = 32;
 
 /** Parts and tool calls are framed too. */
@@ -55,8 +60,8 @@ interface Found {
  * Bounds the input of a chat completion by its bytes: no byte-level encoding makes more tokens than
  * bytes, and JSON never makes text shorter. Costs microseconds; lies 3 to 5 times over for English.
  */
-export function boundChatInput(body: JsonObject, text: string): InputBound {
-  const found = walk(body);
+export function boundChatInput(body: JsonObject, shape: CallShape, text: string): InputBound {
+  const found = walk(body, shape);
   return {
     tokens: Buffer.byteLength(text) - found.dataCharacters + found.tokens + found.audioTokens,
     audioTokens: found.audioTokens,
@@ -64,11 +69,16 @@ export function boundChatInput(body: JsonObject, text: string): InputBound {
   };
 }
 
-/** Counts the input of a chat completion with the model's own encoding; null when that is not public. */
-export async function countChatInput(body: JsonObject): Promise<InputBound | null> {
-  const model = typeof body.model === 'string' ? body.model : '';
+/**
+ * Counts the input of a chat completion with the model's own encoding; null when that is not
+ * public.
+ */
+export async function countChatInput(
+  body: JsonObject,
+  { model, webSearches }: CallShape,
+): Promise<InputBound | null> {
   if (!hasTokenizer(model)) return null;
-  const found = walk(body);
+  const found = walk(body, { model, webSearches });
   for (const part of [body.tools, body.functions, body.response_format, body.tool_choice]) {
     if (typeof part === 'object' && part !== null) found.texts.push(JSON.stringify(part));
   }
@@ -81,14 +91,17 @@ export async function countChatInput(body: JsonObject): Promise<InputBound | nul
   };
 }
 
-function walk(body: JsonObject): Found {
+function walk(
+  body: JsonObject,
+  { model, webSearches }: Pick<CallShape, 'model' | 'webSearches'>,
+): Found {
   const found: Found = {
     texts: [],
     tokens: TOKENS_PER_REQUEST,
     audioTokens: 0,
     dataCharacters: 0,
     // What a search returns becomes input, and its size is not the caller's to know.
-    unbounded: searchesWeb(body) ? 'the results of a web search' : null,
+    unbounded: webSearches > 0 ? 'the results of a web search' : null,
   };
   for (const list of [body.tools, body.functions]) {
     if (Array.isArray(list)) found.tokens += TOKENS_PER_TOOL * list.length;
@@ -97,23 +110,17 @@ function walk(body: JsonObject): Found {
   if (!Array.isArray(body.messages)) return found;
   for (const message of body.messages as readonly unknown[]) {
     found.tokens += TOKENS_PER_MESSAGE;
-    if (isObject(message)) readMessage(message, found, body);
+    if (isObject(message)) readMessage(message, found, model);
   }
   return found;
 }
 
-/** True when the call searches the web: because it asks to, or because its model always does. */
-export function searchesWeb(body: JsonObject): boolean {
-  const asked = body.web_search_options !== undefined && body.web_search_options !== null;
-  return asked || (typeof body.model === 'string' && /-search-(preview|api)/.test(body.model));
-}
-
-function readMessage(message: JsonObject, found: Found, body: JsonObject): void {
+function readMessage(message: JsonObject, found: Found, model: string): void {
   for (const [name, value] of Object.entries(message)) {
     if (typeof value === 'string') {
       if (name !== 'role') found.texts.push(value);
     } else if (name === 'content' && Array.isArray(value)) {
-      for (const part of value as readonly unknown[]) readPart(part, found, body);
+      for (const part of value as readonly unknown[]) readPart(part, found, model);
     } else if (name === 'audio' && isObject(value)) {
       found.unbounded ??= 'an earlier audio answer, given by its id';
     } else if (isObject(value) || Array.isArray(value)) {
@@ -123,7 +130,7 @@ function readMessage(message: JsonObject, found: Found, body: JsonObject): void 
   }
 }
 
-function readPart(part: unknown, found: Found, body: JsonObject): void {
+function readPart(part: unknown, found: Found, model: string): void {
   found.tokens += TOKENS_PER_PART;
   if (!isObject(part)) {
     if (typeof part === 'string') found.texts.push(part);
@@ -135,7 +142,7 @@ function readPart(part: unknown, found: Found, body: JsonObject): void {
   } else if (type === 'refusal' && typeof part.refusal === 'string') {
     found.texts.push(part.refusal);
   } else if (type === 'image_url' && isObject(part.image_url)) {
-    readImage(part.image_url, found, body);
+    readImage(part.image_url, found, model);
   } else if (type === 'input_audio' && isObject(part.input_audio)) {
     const characters = lengthOf(part.input_audio.data);
     found.audioTokens += Math.ceil((characters * 3) / 4 / BYTES_PER_AUDIO_TOKEN) + 1;
@@ -147,8 +154,7 @@ function readPart(part: unknown, found: Found, body: JsonObject): void {
   }
 }
 
-function readImage(image: JsonObject, found: Found, body: JsonObject): void {
-  const model = typeof body.model === 'string' ? body.model : '';
+function readImage(image: JsonObject, found: Found, model: string): void {
   const cost = IMAGE_TOKENS.find(({ models }) => models.test(model));
   found.tokens += (image.detail === 'low' ? cost?.low : cost?.high) ?? 0;
   if (typeof image.url === 'string' && image.url.startsWith('data:')) {

@@ -2,7 +2,7 @@ import { BudgetExceededError } from '../../errors.ts';
 import type { PurseError } from '../../ledger/invalid.ts';
 import { isConsistent } from '../price.ts';
 import type { Usage } from '../price.ts';
-import { boundChatInput, countChatInput, searchesWeb } from './openai-chat-input.ts';
+import { boundChatInput, countChatInput } from './openai-chat-input.ts';
 import { isObject } from './provider.ts';
 import type {
   BodyChanges,
@@ -30,7 +30,10 @@ export const openaiChat: Provider = {
   refusalBody,
 };
 
-/** Routes of OpenAI that take a POST and cost nothing: moderation, uploads, and changing what is stored. */
+/**
+ * Routes of OpenAI that take a POST and cost nothing: moderation, uploads, and changing what is
+ * stored.
+ */
 const FREE_POSTS =
   /\/v1\/(?:moderations|files|uploads(?:\/[^/]+\/\w+)?|chat\/completions\/[^/]+)\/?$/;
 
@@ -50,7 +53,7 @@ function readCall(body: JsonObject): CallShape | null {
     // `fast` is another word for `priority`: the answer says so.
     serviceTier: tier === 'fast' ? 'priority' : typeof tier === 'string' ? tier : null,
     choices: positive(body.n) ?? 1,
-    outputCap: positive(body.max_completion_tokens) ?? positive(body.max_tokens),
+    outputCap: largest(positive(body.max_completion_tokens), positive(body.max_tokens)),
     extraOutputTokens:
       body.prediction === undefined || body.prediction === null
         ? 0
@@ -59,6 +62,12 @@ function readCall(body: JsonObject): CallShape | null {
     webSearches: searchesWeb(body) ? 1 : 0,
     usageAsked: options.include_usage === true,
   };
+}
+
+/** True when the call searches the web: because it asks to, or because its model always does. */
+function searchesWeb(body: JsonObject): boolean {
+  const asked = body.web_search_options !== undefined && body.web_search_options !== null;
+  return asked || (typeof body.model === 'string' && /-search-(preview|api)/.test(body.model));
 }
 
 function rewrite(body: JsonObject, changes: BodyChanges): JsonObject {
@@ -76,7 +85,10 @@ function rewrite(body: JsonObject, changes: BodyChanges): JsonObject {
   return changed;
 }
 
-/** https://platform.openai.com/docs/api-reference/chat/object: reasoning tokens lie inside the completion count. */
+/**
+ * https://platform.openai.com/docs/api-reference/chat/object: reasoning tokens lie inside the
+ * completion count.
+ */
 function readUsage(body: unknown): Usage | null {
   if (!isObject(body)) return null;
   const usage = isObject(body.usage) ? body.usage : body;
@@ -129,7 +141,10 @@ function openStream(shape: CallShape): StreamReader {
   };
 }
 
-/** https://platform.openai.com/docs/guides/error-codes: the SDK raises the error with this object as its `error`. */
+/**
+ * https://platform.openai.com/docs/guides/error-codes: the SDK raises the error with this object
+ * as its `error`.
+ */
 function refusalBody(error: PurseError): JsonObject {
   if (BudgetExceededError.isInstance(error)) {
     const { message, denial, denials } = error;
@@ -148,12 +163,19 @@ function parse(data: string): unknown {
   }
 }
 
-/** A count, or undefined when the field is absent; what is no count makes the usage inconsistent. */
+/**
+ * A count, or undefined when the field is absent; what is no count makes the usage inconsistent.
+ */
 function count(value: unknown): number | undefined {
   if (value === undefined || value === null) return undefined;
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
     ? value
     : Number.NaN;
+}
+
+/** Of two caps it is the server that picks one. */
+function largest(one: number | null, other: number | null): number | null {
+  return one === null || other === null ? (one ?? other) : Math.max(one, other);
 }
 
 function positive(value: unknown): number | null {

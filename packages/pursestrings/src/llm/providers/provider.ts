@@ -70,21 +70,33 @@ export interface StreamReader {
 export interface Provider {
   /** As the charge's `provider` label says it when the price list does not know the host. */
   readonly name: string;
-  /** True when the URL's host belongs to this provider: there, a spending route that nothing recognises is refused. */
+  /**
+   * True when the URL's host belongs to this provider: there, a spending route that nothing
+   * recognises is refused.
+   */
   ownsHost(url: URL): boolean;
   /** What the route does, or null when this provider does not know it. */
   recognise(method: string, url: URL): Route | null;
-  /** Reads the request; null when it is not in this format. */
-  readCall(body: JsonObject): CallShape | null;
+  /** Reads the request; null when it is not in this format. Some formats say part of it in the URL. */
+  readCall(body: JsonObject, url: URL | null): CallShape | null;
   /** A cheap bound on the input tokens; `text` is the body as it will be sent. */
-  boundInput(body: JsonObject, text: string): InputBound;
-  /** A close bound on the input tokens, never under the bill; null when the model's encoding is not known. */
-  countInput(body: JsonObject): Promise<InputBound | null>;
+  boundInput(body: JsonObject, shape: CallShape, text: string): InputBound;
+  /**
+   * A close bound on the input tokens, never under the bill; null when the model's encoding is not
+   * known.
+   */
+  countInput(body: JsonObject, shape: CallShape): Promise<InputBound | null>;
   /** The body with the changes made, and nothing else. */
   rewrite(body: JsonObject, changes: BodyChanges): JsonObject;
-  /** Reads the usage of a whole answer, or of its usage object alone; null when there is none, or it cannot be right. */
+  /**
+   * Reads the usage of a whole answer, or of its usage object alone; null when there is none, or
+   * it cannot be right.
+   */
   readUsage(body: unknown): Usage | null;
   openStream(shape: CallShape): StreamReader;
-  /** The body that makes this provider's own SDK raise its own error, with everything known of the refusal in it. */
+  /**
+   * The body that makes this provider's own SDK raise its own error, with everything known of the
+   * refusal in it.
+   */
   refusalBody(error: PurseError): JsonObject;
 }

@@ -1,11 +1,13 @@
 import type { Book } from '../../ledger/apply.ts';
 import type { LedgerRecord } from '../../ledger/audit.ts';
+import { stepsOf } from '../../ledger/charge-row.ts';
 import type { LabelSet } from '../../ledger/labels.ts';
 import type { Line } from '../../ledger/plan.ts';
 import {
   type ChargeRecord,
   type Envelope,
   type HoldRecord,
+  NOTHING_CROSSED,
   RESOLVED_HOLD_TTL_MS,
 } from '../../ledger/records.ts';
 import type { Total } from '../../ledger/report.ts';
@@ -22,6 +24,8 @@ const MAX_FORGOTTEN_PER_APPLY = 256;
 /** An envelope that knows which list it stands in. */
 interface GroupedEnvelope extends Envelope {
   readonly group: string;
+  /** Its place in every list: those that come later have higher ones. */
+  readonly place: number;
 }
 
 /** The pages of one ledger, in memory. */
@@ -29,8 +33,9 @@ export class MemoryBook implements Book {
   revision = 0;
   readonly journal: Fifo<ChargeRecord> = new Fifo();
   readonly #envelopes = new Map<string, GroupedEnvelope>();
-  readonly #groups = new Map<string, Map<string, Envelope>>();
+  readonly #groups = new Map<string, Map<string, GroupedEnvelope>>();
   readonly #holds = new Map<string, HoldRecord>();
+  /** Charges that are not at hand through their hold. */
   readonly #charges = new Map<string, ChargeRecord>();
   readonly #resolved = new Fifo<HoldRecord>();
   readonly #due = new DueQueue<HoldRecord>(
@@ -41,6 +46,7 @@ export class MemoryBook implements Book {
   readonly #journalMs: number;
   readonly #maxCharges: number;
   readonly #maxEnvelopes: number;
+  #lastPlace = 0;
 
   constructor(retention: Retention) {
     this.#journalMs = (retention.journalDays ?? 400) * DAY_MS;
@@ -58,6 +64,7 @@ export class MemoryBook implements Book {
     const envelope: GroupedEnvelope = {
       key,
       group: groupKey,
+      place: (this.#lastPlace += 1),
       limit: terms.limit,
       unit: terms.unit,
       each,
@@ -66,12 +73,12 @@ export class MemoryBook implements Book {
       spent: 0,
       held: 0,
       pruned: 0,
-      crossed: [],
+      crossed: NOTHING_CROSSED,
       saturated: false,
       closed: false,
     };
     this.#envelopes.set(key, envelope);
-    const group = this.#groups.get(groupKey) ?? new Map<string, Envelope>();
+    const group = this.#groups.get(groupKey) ?? new Map<string, GroupedEnvelope>();
     this.#groups.set(groupKey, group);
     group.set(key, envelope);
     if (window.endMs !== null) this.#closing.push(envelope, window.endMs + DAY_MS);
@@ -110,12 +117,12 @@ export class MemoryBook implements Book {
   }
 
   findCharge(id: string): ChargeRecord | undefined {
-    return this.#charges.get(id);
+    return this.#holds.get(id)?.charge ?? this.#charges.get(id);
   }
 
-  addCharge(charge: ChargeRecord): void {
+  addCharge(charge: ChargeRecord, hold: HoldRecord | undefined): void {
     this.journal.push(charge);
-    this.#charges.set(charge.id, charge);
+    if (hold === undefined) this.#charges.set(charge.id, charge);
     this.#totals.addCharge(charge);
   }
 
@@ -141,6 +148,7 @@ export class MemoryBook implements Book {
       if (!expired && this.#resolved.length <= this.#maxCharges) break;
       this.#resolved.shift();
       this.#holds.delete(oldest.id);
+      if (oldest.charge !== undefined) this.#charges.set(oldest.id, oldest.charge);
     }
     for (let count = 0; count < MAX_FORGOTTEN_PER_APPLY; count += 1) {
       const closed = this.#closing.takeDue(nowMs);
@@ -157,11 +165,12 @@ export class MemoryBook implements Book {
       const found = query.keys.map((key) => this.#envelopes.get(key));
       return { items: found.filter((envelope) => envelope !== undefined), next: null };
     }
-    const all: ReadonlyMap<string, Envelope> =
+    const all: ReadonlyMap<string, GroupedEnvelope> =
       query.group === undefined ? this.#envelopes : (this.#groups.get(query.group) ?? new Map());
-    const from = Number(query.after ?? 0);
-    const items = [...all.values().drop(from).take(size)];
-    return { items, next: from + size < all.size ? String(from + size) : null };
+    const after = Number(query.after ?? 0);
+    const rest = all.values().filter(({ place }) => place > after);
+    const items = [...rest.take(size)];
+    return { items, next: items.length < size ? null : String(items.at(-1)?.place) };
   }
 
   openHolds(): HoldRecord[] {
@@ -184,12 +193,18 @@ export class MemoryBook implements Book {
       const oldest = this.journal.first();
       if (oldest === undefined) return;
       if (oldest.atMs + this.#journalMs > nowMs && this.journal.length <= this.#maxCharges) return;
-      for (const { envelope, steps } of oldest.postings) {
-        if (!envelope.saturated) envelope.pruned += steps;
+      for (const { envelope } of oldest.lines) {
+        if (!envelope.saturated) envelope.pruned += stepsOf(oldest.amounts, envelope.unit);
       }
       this.journal.shift();
-      this.#charges.delete(oldest.id);
+      this.#forgetCharge(oldest);
     }
+  }
+
+  #forgetCharge(charge: ChargeRecord): void {
+    const hold = this.#holds.get(charge.id);
+    if (hold?.charge === charge) hold.charge = undefined;
+    else this.#charges.delete(charge.id);
   }
 
   #closeEnvelope(envelope: GroupedEnvelope): void {
@@ -210,7 +225,7 @@ function* records(
   for (const envelope of envelopes) yield { kind: 'envelope', envelope };
   for (const hold of holds) yield { kind: 'hold', hold };
   for (const charge of charges) {
-    const postings = charge.postings.filter(({ envelope }) => live.has(envelope));
-    yield { kind: 'charge', charge: { ...charge, postings } };
+    const lines = charge.lines.filter(({ envelope }) => live.has(envelope));
+    yield { kind: 'charge', charge: { ...charge, lines } };
   }
 }

@@ -1,5 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Book } from '../../ledger/apply.ts';
+import { stepsOf } from '../../ledger/charge-row.ts';
 import type { LabelSet } from '../../ledger/labels.ts';
 import type { Terms } from '../../ledger/limit.ts';
 import type { Line } from '../../ledger/plan.ts';
@@ -7,6 +8,7 @@ import {
   type ChargeRecord,
   type Envelope,
   type HoldRecord,
+  NOTHING_CROSSED,
   RESOLVED_HOLD_TTL_MS,
 } from '../../ledger/records.ts';
 import {
@@ -14,21 +16,28 @@ import {
   readCharge,
   readEnvelope,
   readHold,
-  readPostings,
+  readAmounts,
+  readPostedLines,
   type References,
   type StoredEnvelope,
   writeAmounts,
   writeLines,
   writePlace,
-  writePostings,
+  writeEnvelopeIds,
 } from './rows.ts';
 import { SqliteTotals } from './totals.ts';
 
 const DAY_MS = 86_400_000;
 
-/** How many old rows one batch forgets at most, and how long a book then rests when all are gone. */
+/**
+ * How many old rows one batch forgets at most, unless it brings more of its own; and how long a
+ * book then rests when all are gone.
+ */
 const MAX_FORGOTTEN_PER_BATCH = 256;
 const FORGET_EVERY_MS = 60_000;
+
+/** The most envelopes that one spend can open: far more than limits match in practice. */
+const MAX_LINES = 1024;
 
 /** How many records of each kind stay at hand between batches. */
 const MAX_AT_HAND = 65_536;
@@ -54,8 +63,11 @@ export class SqliteBook implements Book, References {
   readonly #newHolds = new Map<string, HoldRecord>();
   readonly #changedHolds = new Map<string, HoldRecord>();
   readonly #newCharges = new Map<string, ChargeRecord>();
-  #envelopeCount = 0;
+  #counted = { envelopes: Number.POSITIVE_INFINITY, sequence: 0 };
   #envelopesAdded = 0;
+  #revisionKnown = false;
+  /** No open hold is due before this time. */
+  #nextDueMs = Number.NEGATIVE_INFINITY;
   #moreDue = false;
   #forgetAtMs = Number.NEGATIVE_INFINITY;
 
@@ -74,11 +86,17 @@ export class SqliteBook implements Book, References {
   /** Begins a batch, inside its transaction. `foreign`: another connection has written since. */
   begin(foreign: boolean): void {
     if (foreign) this.forgetCache();
-    const row = this.#statements.ledger.get(this.#ledger);
-    this.revision = Number(row?.['revision']);
-    this.#envelopeCount = Number(row?.['envelopes']);
+    if (!this.#revisionKnown) {
+      this.revision = Number(this.#statements.revision.get(this.#ledger)?.['revision']);
+      this.#revisionKnown = true;
+    }
     this.#envelopesAdded = 0;
     this.#moreDue = false;
+  }
+
+  /** This connection has written the policy, which no other connection's writing tells of. */
+  policyWritten(): void {
+    this.#revisionKnown = false;
   }
 
   /** Writes everything that the batch changed. Tells whether there was anything. */
@@ -129,6 +147,8 @@ export class SqliteBook implements Book, References {
     this.#termsIds = new WeakMap();
     this.#clearChanges();
     this.totals.forgetCache();
+    this.#revisionKnown = false;
+    this.#nextDueMs = Number.NEGATIVE_INFINITY;
   }
 
   envelope(rowId: number): StoredEnvelope {
@@ -167,7 +187,7 @@ export class SqliteBook implements Book, References {
       spent: 0,
       held: 0,
       pruned: 0,
-      crossed: [],
+      crossed: NOTHING_CROSSED,
       saturated: false,
       closed: false,
     };
@@ -182,7 +202,16 @@ export class SqliteBook implements Book, References {
   }
 
   envelopeRoom(): number {
-    return this.#maxEnvelopes - this.#envelopeCount - this.#envelopesAdded;
+    // Row numbers are never used twice: they tell how many envelopes there are at the most, and
+    // only where that may be too many are they counted.
+    const sequence = Number(this.#statements.envelopeSequence.get()?.['seq'] ?? 0);
+    const atMost = this.#counted.envelopes + sequence - this.#counted.sequence;
+    if (atMost + this.#envelopesAdded + MAX_LINES > this.#maxEnvelopes) {
+      const envelopes = Number(this.#statements.countEnvelopes.get(this.#ledger)?.['n']);
+      this.#counted = { envelopes, sequence };
+    }
+    const opened = this.#counted.envelopes + sequence - this.#counted.sequence;
+    return this.#maxEnvelopes - opened - this.#envelopesAdded;
   }
 
   findHold(id: string): HoldRecord | undefined {
@@ -194,6 +223,7 @@ export class SqliteBook implements Book, References {
 
   addHold(hold: HoldRecord): void {
     this.#newHolds.set(hold.id, hold);
+    this.#nextDueMs = Math.min(this.#nextDueMs, hold.expiresAtMs);
   }
 
   holdExtended(hold: HoldRecord): void {
@@ -237,56 +267,56 @@ export class SqliteBook implements Book, References {
 
   /** Takes up the holds that are past their time, the longest overdue first. */
   dueHolds(nowMs: number, atMost: number): readonly HoldRecord[] {
+    if (nowMs < this.#nextDueMs) return NO_HOLDS;
     const rows = this.#statements.dueHolds.all(this.#ledger, nowMs, atMost + 1);
     this.#moreDue = rows.length > atMost;
+    const next = this.#moreDue ? null : this.#statements.nextDue.get(this.#ledger, nowMs);
+    this.#nextDueMs = next === null ? nowMs : Number(next?.['due_at'] ?? Number.POSITIVE_INFINITY);
     return rows
       .slice(0, atMost)
       .map((row) => this.#holds.get(String(row['id'])) ?? readHold(row, this));
   }
 
-  /** Forgets what is past its time, a bounded part of it, before anything else in the batch. */
-  forget(nowMs: number): void {
+  /**
+   * Forgets what is past its time, a bounded part of it, before anything else in the batch: more
+   * than the batch's operations can add, so that forgetting keeps up with any load.
+   */
+  forget(nowMs: number, operations: number): void {
     // A clock that was set back brings the next time nearer again.
     const setBack = this.#forgetAtMs > nowMs + FORGET_EVERY_MS;
     if (nowMs < this.#forgetAtMs && !setBack) return;
+    const atMost = Math.max(MAX_FORGOTTEN_PER_BATCH, 2 * operations);
     const more = [
-      this.#foldOldCharges(nowMs - this.#journalMs),
-      this.#forgetResolvedHolds(nowMs),
-      this.#forgetClosedEnvelopes(nowMs - DAY_MS),
+      this.#foldOldCharges(nowMs - this.#journalMs, atMost),
+      this.#forgetResolvedHolds(nowMs, atMost),
+      this.#forgetClosedEnvelopes(nowMs - DAY_MS, atMost),
       this.totals.deleteOldest(nowMs - this.#journalMs),
     ].some(Boolean);
     this.#forgetAtMs = more ? nowMs : nowMs + FORGET_EVERY_MS;
   }
 
-  #foldOldCharges(beforeMs: number): boolean {
-    const rows = this.#statements.oldCharges.all(this.#ledger, beforeMs, MAX_FORGOTTEN_PER_BATCH);
+  #foldOldCharges(beforeMs: number, atMost: number): boolean {
+    const rows = this.#statements.oldCharges.all(this.#ledger, beforeMs, atMost);
     for (const row of rows) {
-      for (const { envelope, steps } of readPostings(row['postings'], this)) {
+      const amounts = readAmounts(row['amounts']);
+      for (const { envelope } of readPostedLines(row['envelopes'], this)) {
         if (envelope.closed || envelope.saturated) continue;
-        envelope.pruned += steps;
+        envelope.pruned += stepsOf(amounts, envelope.unit);
         this.envelopeChanged(envelope);
       }
       this.#statements.deleteCharge.run(Number(row['seq']));
     }
-    return rows.length === MAX_FORGOTTEN_PER_BATCH;
+    return rows.length === atMost;
   }
 
-  #forgetResolvedHolds(nowMs: number): boolean {
-    const rows = this.#statements.forgettableHolds.all(
-      this.#ledger,
-      nowMs,
-      MAX_FORGOTTEN_PER_BATCH,
-    );
+  #forgetResolvedHolds(nowMs: number, atMost: number): boolean {
+    const rows = this.#statements.forgettableHolds.all(this.#ledger, nowMs, atMost);
     for (const row of rows) this.#statements.deleteHold.run(this.#ledger, String(row['id']));
-    return rows.length === MAX_FORGOTTEN_PER_BATCH;
+    return rows.length === atMost;
   }
 
-  #forgetClosedEnvelopes(beforeMs: number): boolean {
-    const rows = this.#statements.closedEnvelopes.all(
-      this.#ledger,
-      beforeMs,
-      MAX_FORGOTTEN_PER_BATCH,
-    );
+  #forgetClosedEnvelopes(beforeMs: number, atMost: number): boolean {
+    const rows = this.#statements.closedEnvelopes.all(this.#ledger, beforeMs, atMost);
     for (const row of rows) {
       const rowId = Number(row['id']);
       this.#statements.deleteEnvelope.run(rowId);
@@ -297,13 +327,7 @@ export class SqliteBook implements Book, References {
       this.#envelopes.delete(atHand.key);
       this.#envelopesById.delete(rowId);
     }
-    if (rows.length > 0) this.#countEnvelopes(-rows.length);
-    return rows.length === MAX_FORGOTTEN_PER_BATCH;
-  }
-
-  #countEnvelopes(change: number): void {
-    this.#envelopeCount += change;
-    this.#statements.countEnvelopes.run(change, this.#ledger);
+    return rows.length === atMost;
   }
 
   #keep(envelope: StoredEnvelope): StoredEnvelope {
@@ -339,7 +363,6 @@ export class SqliteBook implements Book, References {
       envelope.rowId = Number(lastInsertRowid);
       this.#envelopesById.set(envelope.rowId, envelope);
     }
-    if (this.#envelopesAdded > 0) this.#countEnvelopes(this.#envelopesAdded);
   }
 
   #insertHold(hold: HoldRecord): void {
@@ -373,7 +396,7 @@ export class SqliteBook implements Book, References {
       charge.late ? 1 : 0,
       charge.corrects ?? null,
       charge.crossed.length === 0 ? '[]' : JSON.stringify(charge.crossed),
-      writePostings(charge.postings),
+      writeEnvelopeIds(charge.lines),
     );
   }
 
@@ -397,6 +420,8 @@ export class SqliteBook implements Book, References {
   }
 }
 
+const NO_HOLDS: readonly HoldRecord[] = [];
+
 /** When a hold's row wants attention: `open`, and its expiry or the end of its memory. */
 function attention(hold: HoldRecord): readonly [open: number, dueAtMs: number] {
   if (hold.state === 'open') return [1, hold.expiresAtMs];
@@ -406,8 +431,9 @@ function attention(hold: HoldRecord): readonly [open: number, dueAtMs: number] {
 type Statements = { readonly [Name in keyof typeof SQL]: StatementSync };
 
 const SQL = {
-  ledger: 'SELECT revision, envelopes FROM purse_ledgers WHERE id = ?',
-  countEnvelopes: 'UPDATE purse_ledgers SET envelopes = envelopes + ? WHERE id = ?',
+  revision: 'SELECT revision FROM purse_ledgers WHERE id = ?',
+  envelopeSequence: "SELECT seq FROM sqlite_sequence WHERE name = 'purse_envelopes'",
+  countEnvelopes: 'SELECT count(*) AS n FROM purse_envelopes WHERE ledger = ?',
   termsById: 'SELECT content FROM purse_terms WHERE id = ?',
   termsByContent: 'SELECT id FROM purse_terms WHERE content = ?',
   insertTerms: 'INSERT INTO purse_terms (content) VALUES (?)',
@@ -426,6 +452,8 @@ const SQL = {
      if_abandoned, occupied, said, lines) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   updateHold: `UPDATE purse_holds
     SET open = ?, due_at = ?, state = ?, expires_at = ?, resolved_at = ? WHERE ledger = ? AND id = ?`,
+  nextDue:
+    'SELECT due_at FROM purse_holds WHERE ledger = ? AND open = 1 AND due_at > ? ORDER BY due_at LIMIT 1',
   anyDue: 'SELECT 1 FROM purse_holds WHERE ledger = ? AND open = 1 AND due_at <= ? LIMIT 1',
   dueHolds:
     'SELECT * FROM purse_holds WHERE ledger = ? AND open = 1 AND due_at <= ? ORDER BY due_at LIMIT ?',
@@ -434,10 +462,10 @@ const SQL = {
   deleteHold: 'DELETE FROM purse_holds WHERE ledger = ? AND id = ?',
   charge: 'SELECT * FROM purse_journal WHERE ledger = ? AND id = ?',
   insertCharge: `INSERT INTO purse_journal
-    (ledger, id, at, amounts, labels, description, held, overrun, late, corrects, crossed, postings)
+    (ledger, id, at, amounts, labels, description, held, overrun, late, corrects, crossed, envelopes)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   oldCharges:
-    'SELECT seq, postings FROM purse_journal WHERE ledger = ? AND at <= ? ORDER BY at LIMIT ?',
+    'SELECT seq, amounts, envelopes FROM purse_journal WHERE ledger = ? AND at <= ? ORDER BY at LIMIT ?',
   deleteCharge: 'DELETE FROM purse_journal WHERE seq = ?',
 };
 

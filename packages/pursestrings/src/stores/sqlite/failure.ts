@@ -9,6 +9,15 @@ interface Meaning {
 
 /** SQLite's primary result codes (https://www.sqlite.org/rescode.html) and what they mean here. */
 const MEANINGS: ReadonlyMap<number, Meaning> = new Map([
+  [
+    1,
+    {
+      code: 'STORE_CORRUPT',
+      failure: 'corrupt',
+      says: 'does not have the tables that its schema version promises; restore it from a backup',
+      retryable: false,
+    },
+  ],
   [3, unavailable('read_only', 'may not be opened: check its permissions')],
   [
     5,
@@ -53,6 +62,7 @@ const MEANINGS: ReadonlyMap<number, Meaning> = new Map([
       'cannot be opened: check that its directory exists and may be written to',
     ),
   ],
+  [15, unavailable('locked', 'is too busy; nothing was written. Try again', true)],
   [
     26,
     {
@@ -71,7 +81,7 @@ function unavailable(failure: StoreFailure, says: string, retryable = false): Me
 /** True when another connection has the lock and the same call may succeed in a moment. */
 export function isBusy(error: unknown): boolean {
   const code = resultCode(error);
-  return code === 5 || code === 6;
+  return code === 5 || code === 6 || code === 15;
 }
 
 /** Turns what SQLite threw into a StoreError that says what is wrong with which file. */
@@ -89,7 +99,8 @@ export function storeFailure(error: unknown, path: string): unknown {
       },
     );
   }
-  if (error instanceof SyntaxError) {
+  // What is written is JSON and whole numbers: a record that is neither was not written here.
+  if (error instanceof SyntaxError || isOutOfRange(error)) {
     return new StoreError(
       'STORE_CORRUPT',
       'corrupt',
@@ -100,6 +111,16 @@ export function storeFailure(error: unknown, path: string): unknown {
     );
   }
   return error;
+}
+
+/** True when the file may be read and not written. */
+export function isReadOnly(error: unknown): boolean {
+  return resultCode(error) === 8;
+}
+
+/** True for a number in a row that no ledger writes. */
+function isOutOfRange(error: unknown): boolean {
+  return error instanceof RangeError && 'code' in error && error.code === 'ERR_OUT_OF_RANGE';
 }
 
 function resultCode(error: unknown): number | undefined {

@@ -64,9 +64,7 @@ export class SqliteFile {
   openSnapshot(): DatabaseSync {
     void this.connection;
     try {
-      const database = new DatabaseSync(this.path, { readOnly: true });
-      database.exec('BEGIN');
-      return database;
+      return snapshot(this.path);
     } catch (error) {
       throw storeFailure(error, this.path);
     }
@@ -179,6 +177,17 @@ function openConnection(path: string, settings: FileSettings): Connection {
       database.exec('COMMIT');
     }
     return new Connection(database, path);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+function snapshot(path: string): DatabaseSync {
+  const database = new DatabaseSync(path, { readOnly: true });
+  try {
+    database.exec('BEGIN');
+    return database;
   } catch (error) {
     database.close();
     throw error;

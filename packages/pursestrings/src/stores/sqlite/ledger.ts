@@ -16,6 +16,7 @@ import {
   type TotalsQuery,
 } from '../store.ts';
 import { SqliteBook } from './book.ts';
+import { isReadOnly } from './failure.ts';
 import type { Connection } from './file.ts';
 import { readCharge, readEnvelope, readHold } from './rows.ts';
 
@@ -42,7 +43,7 @@ export class SqliteLedger {
       if (find.get(this.#name) === undefined) {
         connection
           .statement(
-            'INSERT OR IGNORE INTO purse_ledgers (name, revision, policy, envelopes) VALUES (?, 0, ?, 0)',
+            'INSERT OR IGNORE INTO purse_ledgers (name, revision, policy) VALUES (?, 0, ?)',
           )
           .run(this.#name, JSON.stringify(EMPTY_POLICY));
       }
@@ -54,13 +55,27 @@ export class SqliteLedger {
   apply(connection: Connection, operations: readonly Operation[], clock: Clock): Applied {
     const book = this.#bookOn(connection);
     const beforeMs = clock.now();
-    if (operations.length === 0 && !book.wantsAttention(beforeMs)) {
-      return { answers: [], expiries: [], nowMs: beforeMs };
+    const nothing: Applied = { answers: [], expiries: [], nowMs: beforeMs };
+    if (operations.length === 0 && !book.wantsAttention(beforeMs)) return nothing;
+    try {
+      return this.#applyTo(book, connection, operations, clock);
+    } catch (error) {
+      // A ledger that may only be read stands as it was left: its due holds still count as held.
+      if (operations.length === 0 && isReadOnly(error)) return nothing;
+      throw error;
     }
+  }
+
+  #applyTo(
+    book: SqliteBook,
+    connection: Connection,
+    operations: readonly Operation[],
+    clock: Clock,
+  ): Applied {
     return this.#batch(connection, book, () => {
       const nowMs = clock.now();
       const expiries: Expiry[] = [];
-      book.forget(nowMs);
+      book.forget(nowMs, operations.length);
       for (const due of book.dueHolds(nowMs, MAX_DUE_PER_APPLY))
         expiries.push(expire(due, book, nowMs));
       const answers = operations.map((operation) =>
@@ -71,10 +86,16 @@ export class SqliteLedger {
     });
   }
 
+  /** True when denials wait for something else to be written. */
+  get hasDenials(): boolean {
+    return this.#book?.totals.hasDenials ?? false;
+  }
+
   /** Writes the denials that still wait for something else to be written. */
   writeDenials(connection: Connection): void {
+    if (!this.hasDenials) return;
     const book = this.#bookOn(connection);
-    if (book.totals.hasDenials) this.#batch(connection, book, () => book.totals.flush());
+    this.#batch(connection, book, () => book.totals.flush());
   }
 
   readBalances(connection: Connection, query: BalanceQuery, nowMs: number): BalancePage {
@@ -161,6 +182,7 @@ export class SqliteLedger {
 
   writePolicy(connection: Connection, policy: Policy, expectedRevision: number): Policy {
     const ledger = this.id(connection);
+    this.#book?.policyWritten();
     return connection.transaction(() => {
       connection
         .statement(

@@ -8,7 +8,7 @@ import type {
   HoldRecord,
   HoldState,
   IfAbandoned,
-  Posting,
+  PostedLine,
 } from '../../ledger/records.ts';
 import type { StepAmounts } from '../../ledger/unit.ts';
 import type { Window } from '../../ledger/window.ts';
@@ -88,14 +88,14 @@ export function closedEnvelope(rowId: number): StoredEnvelope {
 
 export function writeLines(lines: readonly HeldLine[], termsId: (terms: Terms) => number): string {
   let text = '';
-  for (const { envelope, terms, steps } of lines) {
-    text += `${text === '' ? '' : ','}[${rowIdOf(envelope)},${termsId(terms)},${steps}]`;
+  for (const { envelope, terms } of lines) {
+    text += `${text === '' ? '' : ','}[${rowIdOf(envelope)},${termsId(terms)}]`;
   }
   return `[${text}]`;
 }
 
 export function readHold(row: Row, references: References): HoldRecord {
-  const lines = JSON.parse(String(row['lines'])) as readonly (readonly [number, number, number])[];
+  const lines = JSON.parse(String(row['lines'])) as readonly (readonly [number, number])[];
   return {
     id: String(row['id']),
     amounts: readAmounts(row['amounts']),
@@ -104,34 +104,33 @@ export function readHold(row: Row, references: References): HoldRecord {
     ifAbandoned: String(row['if_abandoned']) as IfAbandoned,
     occupied: JSON.parse(String(row['occupied'])) as readonly string[],
     said: String(row['said']),
-    lines: lines.map(([envelope, terms, steps]) => ({
+    lines: lines.map(([envelope, terms]) => ({
       envelope: references.envelope(envelope),
       terms: references.terms(terms),
-      steps,
     })),
     expiresAtMs: Number(row['expires_at']),
     state: String(row['state']) as HoldState,
     resolvedAtMs: row['resolved_at'] === null ? null : Number(row['resolved_at']),
+    charge: undefined,
   };
 }
 
-export function writePostings(postings: readonly Posting[]): string {
+/** Writes which envelopes a charge was posted to. */
+export function writeEnvelopeIds(lines: readonly PostedLine[]): string {
   let text = '';
-  for (const { envelope, steps } of postings) {
-    text += `${text === '' ? '' : ','}[${rowIdOf(envelope)},${steps}]`;
-  }
+  for (const { envelope } of lines) text += `${text === '' ? '' : ','}${rowIdOf(envelope)}`;
   return `[${text}]`;
 }
 
-export function readPostings(
+export function readPostedLines(
   text: unknown,
   references: Pick<References, 'envelope'>,
-): readonly Posting[] {
-  const postings = JSON.parse(String(text)) as readonly (readonly [number, number])[];
-  return postings.map(([envelope, steps]) => ({ envelope: references.envelope(envelope), steps }));
+): readonly PostedLine[] {
+  const rowIds = JSON.parse(String(text)) as readonly number[];
+  return rowIds.map((rowId) => ({ envelope: references.envelope(rowId) }));
 }
 
-/** Reads a journal row. Its postings are left out unless there is a way to find their envelopes. */
+/** Reads a journal row. Its lines are left out unless there is a way to find their envelopes. */
 export function readCharge(row: Row, references?: Pick<References, 'envelope'>): ChargeRecord {
   return {
     id: String(row['id']),
@@ -144,7 +143,7 @@ export function readCharge(row: Row, references?: Pick<References, 'envelope'>):
     late: row['late'] === 1,
     corrects: textOrUndefined(row['corrects']),
     crossed: JSON.parse(String(row['crossed'])) as readonly Crossing[],
-    postings: references === undefined ? [] : readPostings(row['postings'], references),
+    lines: references === undefined ? [] : readPostedLines(row['envelopes'], references),
   };
 }
 

@@ -5,12 +5,12 @@ import { StoreError } from '../../errors.ts';
  * The schema, one step a version: a file is brought up from the version it has. A step that has
  * been released is never changed.
  *
- * - `purse_ledgers`: one row a ledger, with its policy and how many envelopes it has.
+ * - `purse_ledgers`: one row a ledger, with its policy.
  * - `purse_terms`: the caps, modes and warnings that lines were planned with, each once.
  * - `purse_envelopes`: balances. Ids are never used twice, so that old postings stay unambiguous.
  * - `purse_holds`: open holds and, for seven days, resolved ones. `due_at` is when a row wants
  *   attention: an open one its expiry, a resolved one its forgetting.
- * - `purse_journal`: charges. `postings` lists `[envelope, steps]`.
+ * - `purse_journal`: charges. `envelopes` lists what it was posted to.
  * - `purse_totals`: sums by label set, of quarter-hours (grain 0) and of UTC days (grain 1).
  */
 const MIGRATIONS: readonly string[] = [
@@ -19,8 +19,7 @@ const MIGRATIONS: readonly string[] = [
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
     revision INTEGER NOT NULL,
-    policy TEXT NOT NULL,
-    envelopes INTEGER NOT NULL
+    policy TEXT NOT NULL
   ) STRICT;
   CREATE TABLE purse_terms (
     id INTEGER PRIMARY KEY,
@@ -71,7 +70,7 @@ const MIGRATIONS: readonly string[] = [
     late INTEGER NOT NULL,
     corrects TEXT,
     crossed TEXT NOT NULL,
-    postings TEXT NOT NULL,
+    envelopes TEXT NOT NULL,
     UNIQUE (ledger, id)
   ) STRICT;
   CREATE INDEX purse_journal_at ON purse_journal (ledger, at);

@@ -44,12 +44,10 @@ function* records(database: DatabaseSync, ledgerId: number): Generator<LedgerRec
     envelopes.set(envelope.rowId, envelope);
     yield { kind: 'envelope', envelope };
   }
+  const termsById = database.prepare('SELECT content FROM purse_terms WHERE id = ?');
   const references: References = {
     envelope: (rowId) => envelopes.get(rowId) ?? closedEnvelope(rowId),
-    terms: (termsId) => {
-      const row = database.prepare('SELECT content FROM purse_terms WHERE id = ?').get(termsId);
-      return JSON.parse(String(row?.['content'])) as Terms;
-    },
+    terms: (termsId) => JSON.parse(String(termsById.get(termsId)?.['content'])) as Terms,
   };
   for (const row of select(
     database,
@@ -60,8 +58,8 @@ function* records(database: DatabaseSync, ledgerId: number): Generator<LedgerRec
   }
   for (const row of select(database, 'SELECT * FROM purse_journal WHERE ledger = ?', ledgerId)) {
     const charge = readCharge(row, references);
-    const postings = charge.postings.filter(({ envelope }) => !envelope.closed);
-    yield { kind: 'charge', charge: { ...charge, postings } };
+    const lines = charge.lines.filter(({ envelope }) => !envelope.closed);
+    yield { kind: 'charge', charge: { ...charge, lines } };
   }
 }
 

@@ -42,6 +42,7 @@ export class SqliteTotals {
   readonly #ledger: number;
   readonly #slots = new Map<string, Slot>();
   #denials = new Map<string, Denials>();
+  #flushed = false;
   readonly #readOne: StatementSync;
   readonly #countSets: StatementSync;
   readonly #write: StatementSync;
@@ -101,10 +102,13 @@ export class SqliteTotals {
       }
       changed.clear();
     }
+    this.#flushed = true;
   }
 
-  /** What was flushed is durable: its denials need not be written again. */
+  /** What was flushed, if anything was, is durable: its denials need not be written again. */
   committed(): void {
+    if (!this.#flushed) return;
+    this.#flushed = false;
     if (this.#denials.size > 0) this.#denials = new Map();
     for (const key of this.#slots.keys()) {
       if (this.#slots.size <= MAX_SLOTS_AT_HAND) return;
@@ -114,6 +118,7 @@ export class SqliteTotals {
 
   /** Another process wrote, or a batch failed: nothing at hand is known to be true. */
   forgetCache(): void {
+    this.#flushed = false;
     this.#slots.clear();
   }
 
