@@ -20,7 +20,7 @@ export interface Config {
 }
 
 /** The config file that is read when no store is named. */
-export const DEFAULT_CONFIG = 'purse.yaml';
+const DEFAULT_CONFIG = 'purse.yaml';
 
 const KEYS = ['store', 'ledger', 'timeZone', 'units', 'limits', 'prices'] as const;
 

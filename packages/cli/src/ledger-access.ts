@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { Command, Option } from 'commander';
-import { openPurse, type Purse, type PurseOptions } from 'pursestrings';
+import { type Clock, type Limit, openPurse, type Purse, type PurseOptions } from 'pursestrings';
+import { sqlite } from 'pursestrings/stores/sqlite';
 import { type Config, findConfig } from './config.ts';
 import { whyUnreadable } from './data-file.ts';
 import { InputError } from './input-error.ts';
@@ -63,34 +64,95 @@ export function placeOf(options: LedgerOptions): LedgerPlace {
 }
 
 /**
- * Opens a ledger that must exist already: a reading command never makes an empty one, which would
- * look like a ledger on which nothing was spent.
+ * Works on a ledger that must exist already: a reading command never makes an empty one, which
+ * would look like a ledger on which nothing was spent.
  */
-export async function openLedger(options: LedgerOptions, terminal: Terminal): Promise<Purse> {
+export async function withLedger<T>(
+  options: LedgerOptions,
+  terminal: Terminal,
+  work: (purse: Purse) => Promise<T>,
+): Promise<T> {
   const place = placeOf(options);
   checkExists(place.store);
-  if (place.store.startsWith('memory:')) {
-    terminal.note('A memory: ledger lasts as long as its process; this one is empty.');
-  }
-  return await openPurse(purseOptions(place));
-}
-
-/** Opens a ledger to write policy to, and makes it if there is none. */
-export async function openOrCreateLedger(
-  place: LedgerPlace,
-  more: PurseOptions = {},
-): Promise<Purse> {
-  const { timeZone, units } = place.config ?? {};
-  return await openPurse({
-    ...purseOptions(place),
-    ...(timeZone !== undefined && { timeZone }),
-    ...(units !== undefined && { units }),
-    ...more,
+  return await withPurse(place.store, {}, ledgerOption(place.ledger), async (purse) => {
+    if (await isUntouched(purse)) {
+      const name = JSON.stringify(place.ledger ?? 'default');
+      terminal.note(`The ledger ${name} of ${place.store} has no limits and no charges.`);
+    }
+    return await work(purse);
   });
 }
 
-function purseOptions({ store, ledger }: LedgerPlace): PurseOptions {
-  return { store, ...(ledger !== undefined && { ledger }) };
+/** A store has any number of ledgers, so a slip in a name shows an empty one. */
+async function isUntouched(purse: Purse): Promise<boolean> {
+  if ((await purse.limits()).length > 0) return false;
+  for await (const _ of purse.journal()) return false;
+  return true;
+}
+
+/** Works on a ledger to write policy to, and makes it if there is none. */
+export async function withPolicy<T>(
+  place: LedgerPlace,
+  limits: readonly Limit[],
+  work: (purse: Purse) => Promise<T>,
+): Promise<T> {
+  const { timeZone, units } = place.config ?? {};
+  const options = {
+    ...ledgerOption(place.ledger),
+    ...(timeZone !== undefined && { timeZone }),
+    ...(units !== undefined && { units }),
+    limits,
+  };
+  return await withPurse(place.store, {}, options, work);
+}
+
+/** How a store is opened for a command. */
+export interface StoreSettings {
+  readonly clock?: Clock;
+  /** What is written can be had again by running the command again. */
+  readonly repeatable?: true;
+}
+
+/** Opens a purse, works with it, and closes it and its store, whatever happens. */
+export async function withPurse<T>(
+  url: string,
+  settings: StoreSettings,
+  options: PurseOptions,
+  work: (purse: Purse) => Promise<T>,
+): Promise<T> {
+  const path = sqlitePath(url);
+  const { clock, repeatable } = settings;
+  const store =
+    path === null || path === ''
+      ? null
+      : sqlite(path, {
+          journalDays: KEEP_DAYS,
+          durability: repeatable === true ? 'normal' : 'full',
+          ...(clock !== undefined && { clock }),
+        });
+  try {
+    const where =
+      store === null ? { store: url, ...(clock !== undefined && { clock }) } : { store };
+    const purse = await openPurse({ ...options, ...where });
+    try {
+      return await work(purse);
+    } finally {
+      await purse.close();
+    }
+  } finally {
+    await store?.close();
+  }
+}
+
+/**
+ * How long charges stay in the journal is for the program that owns a ledger to say. A command
+ * that looks into it must not fold them away, however old they are.
+ */
+const KEEP_DAYS = 1_000_000;
+
+/** The option that names a ledger, when there is one to name. */
+export function ledgerOption(ledger: string | undefined): { readonly ledger?: string } {
+  return ledger === undefined ? {} : { ledger };
 }
 
 function checkExists(store: string): void {
@@ -108,8 +170,6 @@ function checkExists(store: string): void {
   if (size > 0) return;
   throw new InputError(
     `Cannot open the store ${store}: the file is empty; name another, or make one with purse limits set.`,
-    {
-      code: 'NO_SUCH_STORE',
-    },
+    { code: 'NO_SUCH_STORE' },
   );
 }

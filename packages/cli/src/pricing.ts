@@ -1,6 +1,6 @@
 import { PriceUnknownError } from 'pursestrings';
 import { calculateCost, type PriceBook } from 'pursestrings/llm';
-import { isMapping, readDataFile } from './data-file.ts';
+import { checkKeys, isMapping, readDataFile } from './data-file.ts';
 import { InputError, messageOf } from './input-error.ts';
 import type { PriceOf } from './replay.ts';
 import { usdSteps } from './tally.ts';
@@ -20,9 +20,17 @@ export function readPricesFile(path: string): PriceBook {
     throw new InputError(`${path}: a price book maps model names to prices; ${example}.`);
   }
   for (const [model, price] of Object.entries(data)) {
+    const place = `${path}: model ${JSON.stringify(model)}`;
     const rates = isMapping(price) ? price['usdPerMillion'] : undefined;
-    if (isMapping(rates) && isPrice(rates['input']) && isPrice(rates['output'])) continue;
-    throw new InputError(`${path}: model ${JSON.stringify(model)} has no price; ${example}.`);
+    if (!isMapping(price) || !isMapping(rates)) {
+      throw new InputError(`${place} has no price; ${example}.`);
+    }
+    // A rate that is misspelled would leave tokens at another rate, and nobody would know.
+    checkKeys(price, PRICE_KEYS, place);
+    checkKeys(rates, RATE_KEYS, place);
+    if (!isPrice(rates['input']) || !isPrice(rates['output'])) {
+      throw new InputError(`${place} needs both rates; ${example}.`);
+    }
   }
   const book = data as PriceBook;
   checkBook(path, book);
@@ -52,6 +60,25 @@ export function pricesFrom(book: PriceBook | undefined): PriceOf {
   };
 }
 
+const PRICE_KEYS = [
+  'usdPerMillion',
+  'longContext',
+  'serviceTiers',
+  'usdPerWebSearch',
+  'contextWindow',
+  'maxOutputTokens',
+] as const satisfies readonly (keyof PriceBook[string])[];
+
+const RATE_KEYS = [
+  'input',
+  'output',
+  'cachedInput',
+  'cacheWrite',
+  'inputAudio',
+  'outputAudio',
+] as const satisfies readonly (keyof PriceBook[string]['usdPerMillion'])[];
+
+/** Models come from the trace: past so many, one without a price is looked up again each time. */
 const MAX_UNKNOWN_MODELS = 1000;
 
 function isPrice(value: unknown): boolean {

@@ -7,6 +7,7 @@ import {
   formatTime,
   formatWindow,
 } from './format.ts';
+import type { WindowRow } from './replay-windows.ts';
 import type { ReplayResult } from './replay.ts';
 import { drawTable, firstRows, numbers } from './table.ts';
 import type { TallyAmounts } from './tally.ts';
@@ -74,8 +75,8 @@ function printLimits(terminal: Terminal, result: ReplayResult): void {
 
 function printWindows(terminal: Terminal, { windows }: ReplayResult): void {
   if (windows.length === 0) return;
-  const rows = firstRows(terminal, windows, MOST_WINDOWS, 'windows').map((window) => {
-    const fraction = window.cap > 0 ? window.spent / window.cap : 1;
+  const rows = tellingWindows(terminal, windows).map((window) => {
+    const fraction = usedOf(window);
     return [
       window.limit,
       formatLabels(window.labels),
@@ -95,6 +96,17 @@ function printWindows(terminal: Terminal, { windows }: ReplayResult): void {
     numbers('denied'),
   ];
   terminal.print(`${drawTable(terminal, columns, rows)}\n`);
+}
+
+/** Too many windows to read: those in which a cap bit, then the fullest, in the order of time. */
+function tellingWindows(terminal: Terminal, windows: readonly WindowRow[]): readonly WindowRow[] {
+  const ranked = windows.toSorted((a, b) => b.denied - a.denied || usedOf(b) - usedOf(a));
+  const chosen = new Set(firstRows(terminal, ranked, MOST_WINDOWS, 'windows'));
+  return windows.filter((window) => chosen.has(window));
+}
+
+function usedOf({ spent, cap }: WindowRow): number {
+  return cap > 0 ? spent / cap : 1;
 }
 
 function printLabels(terminal: Terminal, { labels }: ReplayResult): void {

@@ -1,16 +1,16 @@
-import { statSync } from 'node:fs';
-import { type Limit, openPurse, type Purse } from 'pursestrings';
+import { existsSync, statSync } from 'node:fs';
+import { type Charge, type Limit, openPurse, type Purse, type PurseOptions } from 'pursestrings';
 import { memory } from 'pursestrings/stores/memory';
 import { type Config, readConfig } from './config.ts';
 import { whyUnreadable } from './data-file.ts';
 import { InputError } from './input-error.ts';
-import type { LedgerOptions } from './ledger-access.ts';
+import { ledgerOption, type LedgerOptions, withPurse } from './ledger-access.ts';
 import { namingFile, readLimitsFile } from './limits-file.ts';
 import { pricesFrom, readPricesFile } from './pricing.ts';
 import { fileProgress } from './progress.ts';
 import type { TraceClock } from './replay-windows.ts';
 import { type PriceOf, replay, type ReplayResult } from './replay.ts';
-import { checkUrl } from './store-path.ts';
+import { checkUrl, sqlitePath } from './store-path.ts';
 import type { Terminal } from './terminal.ts';
 import { readColumnNames } from './trace-columns.ts';
 import { openTrace, type Trace } from './trace.ts';
@@ -44,45 +44,76 @@ export async function runReplay(
   });
   checkModel(trace, options.model, priceOf, path);
   const clock: TraceClock = { timeMs: 0, now: () => clock.timeMs };
-  const purse = await namingFile(limits?.path ?? null, () =>
-    openReplayPurse(options, config, limits?.list ?? [], clock),
-  );
   try {
-    await noteOldCharges(purse, terminal);
-    return await replay({
-      purse,
-      clock,
-      rows: trace.rows,
-      priceOf,
-      model: options.model,
-      modelColumn: trace.columns.model?.name ?? null,
-      onRow: (rows) => progress.update(count.bytes, rows),
-    });
+    return await namingFile(limits?.path ?? null, () =>
+      withReplayPurse(options, config, limits?.list ?? [], clock, async (purse) => {
+        await noteOldCharges(purse, terminal);
+        return await replay({
+          purse,
+          clock,
+          rows: trace.rows,
+          priceOf,
+          model: options.model,
+          modelColumn: trace.columns.model?.name ?? null,
+          onRow: (rows) => progress.update(count.bytes, rows),
+        });
+      }),
+    );
   } finally {
     progress.clear();
-    await purse.close();
   }
 }
 
-async function openReplayPurse(
+async function withReplayPurse<T>(
   options: ReplayOptions,
   config: Config | null,
   limits: readonly Limit[],
   clock: TraceClock,
-): Promise<Purse> {
-  if (options.store !== undefined) checkUrl(options.store);
-  // Nobody reads the journal of a ledger that ends with the replay, so its tail is enough.
-  const store = options.store ?? memory({ clock, maxCharges: 1000 });
-  const ledger = options.ledger ?? config?.ledger;
-  return await openPurse({
-    store,
-    clock,
+  work: (purse: Purse) => Promise<T>,
+): Promise<T> {
+  const settings: PurseOptions = {
     limits,
     uncovered: 'allow',
-    ...(ledger !== undefined && { ledger }),
+    ...ledgerOption(options.ledger ?? config?.ledger),
     ...(config?.timeZone !== undefined && { timeZone: config.timeZone }),
     ...(config?.units !== undefined && { units: config.units }),
-  });
+  };
+  const store = options.store ?? config?.store ?? 'memory:';
+  checkUrl(store);
+  if (store !== 'memory:') {
+    if (options.store === undefined) await checkUnused(store, options, config);
+    return await withPurse(store, { clock, repeatable: true }, settings, work);
+  }
+  // Nobody reads the journal of a ledger that ends with the replay, so its tail is enough.
+  const purse = await openPurse({ ...settings, store: memory({ clock, maxCharges: 1000 }) });
+  try {
+    return await work(purse);
+  } finally {
+    await purse.close();
+  }
+}
+
+/** A config file often names the ledger that real money is spent from: a trace must not go there. */
+async function checkUnused(
+  store: string,
+  options: ReplayOptions,
+  config: Config | null,
+): Promise<void> {
+  const path = sqlitePath(store);
+  if (path !== null && !existsSync(path)) return;
+  const ledger = options.ledger ?? config?.ledger;
+  const last = await withPurse(store, {}, ledgerOption(ledger), lastChargeOf);
+  if (last === null) return;
+  throw new InputError(
+    `The ledger ${ledger ?? 'default'} of ${store}, which ${config?.path} names, has charges ` +
+      'already; replay into another with --store sqlite:./what-if.db, or none with --store memory:.',
+    { code: 'LEDGER_IN_USE' },
+  );
+}
+
+async function lastChargeOf(purse: Purse): Promise<Charge | null> {
+  for await (const charge of purse.journal({ order: 'newest' })) return charge;
+  return null;
 }
 
 /** Without a model column every row has the model of `--model`, so that must have a price. */
@@ -100,13 +131,12 @@ function checkModel(trace: Trace, model: string | undefined, priceOf: PriceOf, p
 }
 
 async function noteOldCharges(purse: Purse, terminal: Terminal): Promise<void> {
-  for await (const charge of purse.journal({ order: 'newest' })) {
-    terminal.note(
-      `The ledger already has charges, the last of ${charge.at.toISOString()}; the replay adds ` +
-        'to them, and they count against the limits.',
-    );
-    return;
-  }
+  const last = await lastChargeOf(purse);
+  if (last === null) return;
+  terminal.note(
+    `The ledger already has charges, the last of ${last.at.toISOString()}; the replay adds ` +
+      'to them, and they count against the limits.',
+  );
 }
 
 function sizeOf(path: string): number {

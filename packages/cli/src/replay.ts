@@ -4,7 +4,11 @@ import { addTo, amountsOf, emptyTally, type Tally, type TallyAmounts, usdText } 
 import type { BadRow, TraceRequest, TraceRow } from './trace.ts';
 
 /** How many bad rows are kept by line; the others are counted. */
-export const MAX_BAD_ROW_DETAILS = 100;
+const MAX_BAD_ROW_DETAILS = 100;
+
+/** Past so many models the others are added up, so that no trace can fill the memory. */
+const MAX_LABEL_ROWS = 1000;
+const OTHER_MODELS = '(other)';
 
 /** A ledger forgets a window a day after it closed. */
 const DAY_MS = 86_400_000;
@@ -30,7 +34,7 @@ export interface ReplaySetup {
 }
 
 /** What became of the requests with one set of labels. */
-export interface LabelRow {
+interface LabelRow {
   readonly labels: Labels;
   readonly requests: number;
   readonly admitted: number;
@@ -154,8 +158,7 @@ class Counter {
     if (request.timeMs < this.#untilMs - DAY_MS) this.#jumpedBack += 1;
     this.#sinceMs = Math.min(this.#sinceMs, request.timeMs);
     this.#untilMs = Math.max(this.#untilMs, request.timeMs);
-    const share = this.#models.get(model) ?? emptyShare();
-    this.#models.set(model, share);
+    const share = this.#shareOf(model);
     addTo(share.unlimited, spend);
     if (denials.length === 0) {
       share.admitted += 1;
@@ -170,6 +173,14 @@ class Counter {
       limit.denied += 1;
       limit.firstDeniedAtMs ??= request.timeMs;
     }
+  }
+
+  #shareOf(model: string): Share {
+    const known = this.#models.has(model) || this.#models.size < MAX_LABEL_ROWS;
+    const name = known ? model : OTHER_MODELS;
+    const share = this.#models.get(name) ?? emptyShare();
+    this.#models.set(name, share);
+    return share;
   }
 
   result(windows: readonly WindowRow[]): ReplayResult {

@@ -2,7 +2,7 @@ import { InputError } from './input-error.ts';
 import { readList, readPairs } from './options.ts';
 
 /** What a column of a trace is read as. */
-export type Role = 'time' | 'prompt' | 'completion' | 'model';
+type Role = 'time' | 'prompt' | 'completion' | 'model';
 
 /** Where each column stands in a row, and what the file calls it. `model` may be missing. */
 export interface Columns {

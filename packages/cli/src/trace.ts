@@ -36,6 +36,9 @@ export interface Trace {
 /** More tokens than this in one call cannot be meant. */
 const MAX_TOKENS = 1_000_000_000;
 
+/** The name of a model becomes a label, whose length is bounded too. */
+const MAX_MODEL_LENGTH = 256;
+
 /** How many lines one quoted row may span before its quote counts as stray. */
 const MAX_ROW_LINES = 64;
 
@@ -179,6 +182,9 @@ function readFields(
   const completionTokens = tokensOf(field(columns.completion));
   if (typeof completionTokens === 'string') return bad(columns.completion, completionTokens);
   const model = columns.model === null ? '' : field(columns.model);
+  if (columns.model !== null && model.length > MAX_MODEL_LENGTH) {
+    return bad(columns.model, `it is longer than ${MAX_MODEL_LENGTH} characters`);
+  }
   return { ok: true, request: { line, timeMs, promptTokens, completionTokens, model } };
 }
 

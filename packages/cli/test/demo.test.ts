@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { loopbackProvider } from 'pursestrings/testing';
 import { describe, expect, test } from 'vitest';
 import { purse, purseJson, temporaryDirectory } from './purse-process.ts';
 
@@ -55,13 +56,39 @@ describe('purse demo', () => {
   });
 
   test('shows the ledger beside the bill, and says what to do next', async () => {
-    const { status, stdout, stderr } = await purse(['demo']);
+    const { status, stdout, stderr } = await purse(['demo'], {
+      env: { TMPDIR: temporaryDirectory() },
+    });
     expect(stderr).toBe('');
     expect(status).toBe(0);
     expect(stdout).toContain('agent-20');
     expect(stdout).toContain("the provider's bill");
     expect(stdout).toMatch(/✓ No cap was passed/);
     expect(stdout).toContain('purse report --store sqlite:');
+  });
+
+  test('goes live to the provider that the SDK is told of, under a cap of its own', async () => {
+    const provider = await loopbackProvider({
+      ratesUsdPerMillion: { input: 0.15, output: 0.6 },
+      answer: () => ({ content: 'word '.repeat(100), chunkDelayMs: 5 }),
+    });
+    try {
+      const store = `sqlite:${join(temporaryDirectory(), 'live.db')}`;
+      const { status, stdout, stderr } = await purse(
+        ['demo', '--live', '--store', store, '--json'],
+        {
+          env: { OPENAI_API_KEY: 'key-of-a-test', OPENAI_BASE_URL: provider.url },
+        },
+      );
+      expect(stderr).toBe('');
+      expect(status).toBe(0);
+      const demo = JSON.parse(stdout) as DemoJson;
+      expect(demo).toMatchObject({ ok: true, bill: null, difference: null });
+      expect(demo.agents.map(({ calls }) => calls)).toEqual([3, 3, 3]);
+      expect(provider.requests).toBe(10);
+    } finally {
+      await provider.close();
+    }
   });
 
   test('needs a key to go live', async () => {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { openPurse } from 'pursestrings';
 import { describe, expect, test } from 'vitest';
-import { purse, purseJson, temporaryDirectory, writeTo } from './purse-process.ts';
+import { purse, purseHere, purseJsonHere, temporaryDirectory, writeTo } from './purse-process.ts';
 
 /** A ledger of two agents on a SQLite file, with one refusal and one open hold. */
 async function spentLedger(): Promise<string> {
@@ -19,7 +19,7 @@ async function spentLedger(): Promise<string> {
     const hold = await ledger.reserve({ usd: 0.3, tokens: 100 }, { agent, team: 'search' });
     await hold.settle({ usd: 0.25, tokens: 90 });
   }
-  await ledger.tryReserve({ usd: 2 }, { agent: 'a1' });
+  await ledger.tryReserve({ usd: 2 }, { agent: 'a1', team: 'search' });
   await ledger.reserve({ usd: 0.5 }, { agent: 'a2', team: 'search' });
   await ledger.close();
   return store;
@@ -28,17 +28,27 @@ async function spentLedger(): Promise<string> {
 describe('purse report', () => {
   test('adds up by label, for machines and for people', async () => {
     const store = await spentLedger();
-    const report = await purseJson<{
+    const report = await purseJsonHere<{
       since: string;
-      rows: readonly { labels: object; amounts: object; charges: number }[];
+      rows: readonly object[];
       total: object;
     }>(['report', '--store', store, '--by', 'agent,team']);
     expect(report.total).toEqual({ usd: 0.75, tokens: 270 });
-    expect(report.rows).toMatchObject([
-      { labels: { agent: 'a1', team: 'search' }, amounts: { usd: 0.5, tokens: 180 }, charges: 2 },
-      { labels: { agent: 'a2', team: 'search' }, amounts: { usd: 0.25, tokens: 90 }, charges: 1 },
+    expect(report.rows).toEqual([
+      {
+        labels: { agent: 'a1', team: 'search' },
+        amounts: { usd: 0.5, tokens: 180 },
+        charges: 2,
+        denials: 1,
+      },
+      {
+        labels: { agent: 'a2', team: 'search' },
+        amounts: { usd: 0.25, tokens: 90 },
+        charges: 1,
+        denials: 0,
+      },
     ]);
-    const { stdout } = await purse(['report', '--store', store, '--by', 'agent']);
+    const { stdout } = await purseHere(['report', '--store', store, '--by', 'agent']);
     expect(stdout).toMatch(/a1 +\$0\.50 +180 +2/);
     expect(stdout).toMatch(/total +\$0\.75 +270 +3/);
   });
@@ -46,8 +56,11 @@ describe('purse report', () => {
   test('keeps to a span of time', async () => {
     const store = await spentLedger();
     const before = ['report', '--store', store, '--until', '2020-01-01', '--since', '2019-01-01'];
-    expect(await purseJson(before)).toMatchObject({ since: '2019-01-01T00:00:00.000Z', total: {} });
-    const lately = await purseJson<{ total: object }>([
+    expect(await purseJsonHere(before)).toMatchObject({
+      since: '2019-01-01T00:00:00.000Z',
+      total: {},
+    });
+    const lately = await purseJsonHere<{ total: object }>([
       'report',
       '--store',
       store,
@@ -55,7 +68,7 @@ describe('purse report', () => {
       '2h',
     ]);
     expect(lately.total).toEqual({ usd: 0.75, tokens: 270 });
-    const { stdout } = await purse(before);
+    const { stdout } = await purseHere(before);
     expect(stdout).toContain('Nothing was spent');
   });
 });
@@ -63,10 +76,20 @@ describe('purse report', () => {
 describe('purse balances', () => {
   test('shows spent, held and left, of one limit or of some labels', async () => {
     const store = await spentLedger();
-    const all = await purseJson<{ balances: readonly object[] }>(['balances', '--store', store]);
+    const all = await purseJsonHere<{ balances: readonly object[] }>([
+      'balances',
+      '--store',
+      store,
+    ]);
     expect(all.balances).toHaveLength(3);
-    const one = await purseJson<{ balances: readonly object[] }>([
-      ...['balances', '--store', store, '--limit', 'agent', '--label', 'agent=a2'],
+    const one = await purseJsonHere<{ balances: readonly object[] }>([
+      'balances',
+      '--store',
+      store,
+      '--limit',
+      'agent',
+      '--label',
+      'agent=a2',
     ]);
     expect(one.balances).toMatchObject([
       {
@@ -82,7 +105,7 @@ describe('purse balances', () => {
         window: { end: null },
       },
     ]);
-    const { stdout } = await purse(['balances', '--store', store]);
+    const { stdout } = await purseHere(['balances', '--store', store]);
     expect(stdout).toMatch(
       /agent +agent=a1 +always +\$0\.50 +\$0\.00 +\$0\.50 +\$1\.00 +█+░+ 50 %/,
     );
@@ -98,16 +121,35 @@ describe('purse limits', () => {
       'limits.yaml',
       'limits:\n  - { name: day, cap: { usd: 50 }, per: day }\n  - { name: all, cap: { calls: 9 } }\n',
     );
-    expect(await purseJson(['limits', 'set', ...at, '--file', file])).toEqual({
+    expect(await purseJsonHere(['limits', 'set', ...at, '--file', file])).toEqual({
       set: ['day', 'all'],
     });
     const options = [
-      ...['--name', 'team', '--cap', 'usd=0.10,calls=5', '--cap', 'tokens=1000', '--per', '5h'],
-      ...['--from', '2026-01-01T00:00:00Z', '--each', 'agent,task', '--where', 'team=search'],
-      ...['--where', 'team=support', '--where', 'env=live', '--mode', 'soft', '--warn-at', '0.5,1'],
+      '--name',
+      'team',
+      '--cap',
+      'usd=0.10,calls=5',
+      '--cap',
+      'tokens=1000',
+      '--per',
+      '5h',
+      '--from',
+      '2026-01-01T00:00:00Z',
+      '--each',
+      'agent,task',
+      '--where',
+      'team=search',
+      '--where',
+      'team=support',
+      '--where',
+      'env=live',
+      '--mode',
+      'soft',
+      '--warn-at',
+      '0.5,1',
     ];
-    expect(await purseJson(['limits', 'set', ...at, ...options])).toEqual({ set: ['team'] });
-    const { limits } = await purseJson<{ limits: readonly object[] }>(['limits', ...at]);
+    expect(await purseJsonHere(['limits', 'set', ...at, ...options])).toEqual({ set: ['team'] });
+    const { limits } = await purseJsonHere<{ limits: readonly object[] }>(['limits', ...at]);
     expect(limits).toEqual([
       { name: 'day', cap: { usd: 50 }, per: 'day', timeZone: 'UTC' },
       { name: 'all', cap: { calls: 9 } },
@@ -121,24 +163,27 @@ describe('purse limits', () => {
         warnAt: [0.5, 1],
       },
     ]);
-    const { stdout } = await purse(['limits', ...at]);
+    const { stdout } = await purseHere(['limits', ...at]);
     expect(stdout).toMatch(/day +\$50 +day \(UTC\)/);
-    expect(await purseJson(['limits', 'remove', 'all', ...at])).toEqual({ removed: 'all' });
-    const after = await purseJson<{ limits: readonly { name: string }[] }>(['limits', ...at]);
+    expect(await purseJsonHere(['limits', 'remove', 'all', ...at])).toEqual({ removed: 'all' });
+    const after = await purseJsonHere<{ limits: readonly { name: string }[] }>(['limits', ...at]);
     expect(after.limits.map(({ name }) => name)).toEqual(['day', 'team']);
   });
 
   test('sets all limits of a file or none', async () => {
     const directory = temporaryDirectory();
     const at = ['--store', `sqlite:${directory}/new.db`];
-    await purseJson(['limits', 'set', ...at, '--name', 'day', '--cap', 'usd=1']);
+    await purseJsonHere(['limits', 'set', ...at, '--name', 'day', '--cap', 'usd=1']);
     const file = writeTo(
       directory,
       'limits.yaml',
       'limits: [{ name: good, cap: { usd: 1 } }, { name: bad, cap: {} }]',
     );
-    expect((await purse(['limits', 'set', ...at, '--file', file])).status).toBe(2);
-    const { limits } = await purseJson<{ limits: readonly { name: string }[] }>(['limits', ...at]);
+    expect((await purseHere(['limits', 'set', ...at, '--file', file])).status).toBe(2);
+    const { limits } = await purseJsonHere<{ limits: readonly { name: string }[] }>([
+      'limits',
+      ...at,
+    ]);
     expect(limits.map(({ name }) => name)).toEqual(['day']);
   });
 });
@@ -148,7 +193,7 @@ describe('purse freeze', () => {
     const store = await spentLedger();
     const at = ['--store', store];
     const reason = ['--reason', 'runs wild'];
-    expect(await purseJson(['freeze', ...at, '--label', 'agent=a1', ...reason])).toEqual({
+    expect(await purseJsonHere(['freeze', ...at, '--label', 'agent=a1', ...reason])).toEqual({
       frozen: { agent: 'a1' },
       reason: 'runs wild',
     });
@@ -156,11 +201,11 @@ describe('purse freeze', () => {
     const frozen = await ledger.check({ usd: 0.1 }, { agent: 'a1' });
     expect(frozen.denials).toMatchObject([{ reason: 'frozen' }]);
     expect((await ledger.check({ usd: 0.1 }, { agent: 'a2' })).allowed).toBe(true);
-    const { stdout } = await purse(['limits', ...at]);
+    const { stdout } = await purseHere(['limits', ...at]);
     expect(stdout).toContain('Frozen: agent=a1: runs wild');
-    const other = await purseJson(['unfreeze', ...at, '--label', 'agent=a9']);
+    const other = await purseJsonHere(['unfreeze', ...at, '--label', 'agent=a9']);
     expect(other).toEqual({ unfrozen: { agent: 'a9' }, lifted: false });
-    const lifted = await purseJson(['unfreeze', ...at, '--label', 'agent=a1']);
+    const lifted = await purseJsonHere(['unfreeze', ...at, '--label', 'agent=a1']);
     expect(lifted).toEqual({ unfrozen: { agent: 'a1' }, lifted: true });
     await ledger.close();
     const again = await openPurse({ store });
@@ -170,12 +215,14 @@ describe('purse freeze', () => {
 
   test('freezes everything only when told to', async () => {
     const store = await spentLedger();
-    expect((await purse(['freeze', '--store', store])).status).toBe(2);
-    expect(await purseJson(['freeze', '--store', store, '--all'])).toMatchObject({ frozen: {} });
+    expect((await purseHere(['freeze', '--store', store])).status).toBe(2);
+    expect(await purseJsonHere(['freeze', '--store', store, '--all'])).toMatchObject({
+      frozen: {},
+    });
     const ledger = await openPurse({ store });
     expect((await ledger.check({ usd: 0.1 }, { agent: 'a2' })).allowed).toBe(false);
     await ledger.close();
-    expect(await purseJson(['unfreeze', '--store', store, '--all'])).toMatchObject({
+    expect(await purseJsonHere(['unfreeze', '--store', store, '--all'])).toMatchObject({
       lifted: true,
     });
   });
@@ -218,7 +265,7 @@ describe('a store that is not what it should be', () => {
     [['verify']],
   ])('is not made by purse %j', async (command) => {
     const path = join(temporaryDirectory(), 'none.db');
-    const ended = await purse([...command, '--store', `sqlite:${path}`]);
+    const ended = await purseHere([...command, '--store', `sqlite:${path}`]);
     expect(ended.status).toBe(2);
     expect(ended.stderr).toContain(`sqlite:${path}: there is no such file`);
     expect(existsSync(path)).toBe(false);
@@ -230,7 +277,7 @@ describe('a store that is not what it should be', () => {
   ])('because it holds %s, is refused and left as it was', async (_, text) => {
     const path = writeTo(temporaryDirectory(), 'other.db', text);
     for (const command of ['verify', 'report']) {
-      const ended = await purse([command, '--store', `sqlite:${path}`]);
+      const ended = await purseHere([command, '--store', `sqlite:${path}`]);
       expect(ended.status).toBe(2);
       expect(ended.stderr).toContain('other.db');
       expect(ended.stderr.trim().split('\n')).toHaveLength(1);

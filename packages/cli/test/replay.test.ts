@@ -85,8 +85,16 @@ describe('a production trace', () => {
         '  - { name: roomy, cap: { usd: 1000 }, per: day }\n',
     );
     const result = await purseJson<ReplayJson>([
-      ...['replay', trace, '--limits', limits, '--prices', prices, '--model', 'fine-model'],
-      ...['--store', store],
+      'replay',
+      trace,
+      '--limits',
+      limits,
+      '--prices',
+      prices,
+      '--model',
+      'fine-model',
+      '--store',
+      store,
     ]);
 
     const capSteps = BigInt(Math.round(cap * 1e8));
@@ -132,14 +140,20 @@ describe('a production trace', () => {
       })),
     );
 
-    const verified = await purseJson<{ ok: boolean; charges: number }>([
-      'verify',
+    const days = new Set(rows.map(({ timeMs }) => Math.floor(timeMs / 86_400_000)));
+    expect(await purseJson(['verify', '--store', store])).toEqual({
+      ok: true,
+      envelopes: hours.size + days.size,
+      charges: admitted.length,
+      mismatches: [],
+    });
+    const report = await purseJson<{ total: object; rows: readonly object[] }>([
+      'report',
       '--store',
       store,
     ]);
-    expect(verified).toMatchObject({ ok: true, charges: admitted.length });
-    const report = await purseJson<{ total: Record<string, number> }>(['report', '--store', store]);
     expect(report.total).toEqual({ ...sumsOf(admitted) });
+    expect(report.rows).toMatchObject([{ charges: admitted.length, denials: denied }]);
   });
 
   test('shows its sums, its caps and its windows to people', async () => {
@@ -150,7 +164,12 @@ describe('a production trace', () => {
       'limits: [{ name: hourly, cap: { calls: 100 }, per: hour }]',
     );
     const { status, stdout } = await purse([
-      ...['replay', tracePath(directory), '--limits', limits, '--model', 'gpt-4o'],
+      'replay',
+      tracePath(directory),
+      '--limits',
+      limits,
+      '--model',
+      'gpt-4o',
     ]);
     expect(status).toBe(0);
     expect(stdout).toMatch(/admitted +200 /);
@@ -194,7 +213,14 @@ describe('limits', () => {
       }),
     );
     const result = await purseJson<ReplayJson>([
-      ...['replay', trace, '-l', limits, '-p', prices, '-m', 'ignored'],
+      'replay',
+      trace,
+      '-l',
+      limits,
+      '-p',
+      prices,
+      '-m',
+      'ignored',
     ]);
     expect(result).toMatchObject({
       requests: 4,
@@ -249,9 +275,7 @@ describe('limits', () => {
       'limits:\n  - name: none\n    cap: { calls: 0 }\n    per: day\n    each: [model]\n' +
         '    timeZone: Europe/Berlin\n',
     );
-    const result = await purseJson<ReplayJson>([
-      ...['replay', trace, '-l', limits, '-m', 'gpt-4o'],
-    ]);
+    const result = await purseJson<ReplayJson>(['replay', trace, '-l', limits, '-m', 'gpt-4o']);
     expect(result.windows).toEqual([
       {
         limit: 'none',
@@ -281,9 +305,7 @@ describe('limits', () => {
       'limits.yaml',
       'limits: [{ name: hourly, cap: { calls: 1 }, per: hour }]',
     );
-    const result = await purseJson<ReplayJson>([
-      ...['replay', trace, '-l', limits, '-m', 'gpt-4o'],
-    ]);
+    const result = await purseJson<ReplayJson>(['replay', trace, '-l', limits, '-m', 'gpt-4o']);
     expect(result.windows.map(({ start, spent, denied }) => [start, spent, denied])).toEqual([
       ['2023-11-16T10:00:00.000Z', 1, 1],
       ['2023-11-16T11:00:00.000Z', 1, 1],

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { purse, purseJson, temporaryDirectory, writeTo } from './purse-process.ts';
+import { purse, purseHere, purseJsonHere, temporaryDirectory, writeTo } from './purse-process.ts';
 
 const STORE = ['--store', 'memory:'];
 
@@ -29,7 +29,7 @@ describe('a limits file', () => {
     ['is no YAML', 'limits:\n  - name: [day\n', /limits\.yaml: line \d/],
   ])('that %s is named, with what is wrong', async (_, text, message) => {
     const file = writeTo(temporaryDirectory(), 'limits.yaml', text);
-    const ended = await purse(['limits', 'set', ...STORE, '--file', file]);
+    const ended = await purseHere(['limits', 'set', ...STORE, '--file', file]);
     expect(ended.status).toBe(2);
     expect(ended.stderr).toMatch(message);
     expect(ended.stderr).toContain('limits.yaml');
@@ -39,9 +39,11 @@ describe('a limits file', () => {
   test('may be JSON', async () => {
     const limits = [{ name: 'day', cap: { usd: '0.10' }, per: 'day' }];
     const file = writeTo(temporaryDirectory(), 'limits.json', JSON.stringify({ limits }));
-    expect(await purseJson(['limits', 'set', ...STORE, '--file', file])).toEqual({ set: ['day'] });
+    expect(await purseJsonHere(['limits', 'set', ...STORE, '--file', file])).toEqual({
+      set: ['day'],
+    });
     const broken = writeTo(temporaryDirectory(), 'limits.json', '{ "limits": [');
-    const ended = await purse(['limits', 'set', ...STORE, '--file', broken, '--json']);
+    const ended = await purseHere(['limits', 'set', ...STORE, '--file', broken, '--json']);
     expect(ended.status).toBe(2);
     const { error } = JSON.parse(ended.stderr) as { error: { code: string; message: string } };
     expect(error.code).toBe('INVALID_INPUT');
@@ -50,8 +52,31 @@ describe('a limits file', () => {
 
   test('that ships as the example is valid', async () => {
     const file = new URL('../../../examples/limits.yaml', import.meta.url).pathname;
-    const { set } = await purseJson<{ set: string[] }>(['limits', 'set', ...STORE, '--file', file]);
+    const { set } = await purseJsonHere<{ set: string[] }>([
+      'limits',
+      'set',
+      ...STORE,
+      '--file',
+      file,
+    ]);
     expect(set).toContain('everything');
+  });
+});
+
+describe('a price book', () => {
+  test.each([
+    ['has no price', 'a: 5', /"a" has no price/],
+    ['lacks a rate', 'a: { usdPerMillion: { input: 1 } }', /"a" needs both rates/],
+    ['misspells a rate', 'a: { usdPerMillion: { input: 1, output: 2, cashed: 3 } }', /"cashed"/],
+    ['has a bad rate', 'a: { usdPerMillion: { input: -1, output: 2 } }', /"a": -1 is no price/],
+  ])('that %s is named, with the model', async (_, text, message) => {
+    const directory = temporaryDirectory();
+    const prices = writeTo(directory, 'prices.yaml', text);
+    const trace = writeTo(directory, 'trace.csv', 'TIMESTAMP,ContextTokens,GeneratedTokens\n');
+    const ended = await purseHere(['replay', trace, '--model', 'a', '--prices', prices]);
+    expect(ended.status).toBe(2);
+    expect(ended.stderr).toContain('prices.yaml');
+    expect(ended.stderr).toMatch(message);
   });
 });
 
@@ -70,16 +95,43 @@ describe('a config file', () => {
       'limits: [{ name: gpu, cap: { gpu_minutes: 1.5 }, per: day }]',
     );
     const config = ['--config', `${directory}/purse.yaml`];
-    expect(await purseJson(['limits', 'set', ...config])).toEqual({ set: ['gpu'] });
+    expect(await purseJsonHere(['limits', 'set', ...config])).toEqual({ set: ['gpu'] });
     const found = await purse(['limits', '--json'], { cwd: directory });
     expect(JSON.parse(found.stdout)).toMatchObject({
       limits: [{ name: 'gpu', timeZone: 'Europe/Berlin', cap: { gpu_minutes: 1.5 } }],
     });
     const other = ['limits', '--store', `sqlite:${directory}/ledger.db`];
-    expect(await purseJson([...other, '--ledger', 'team'])).toMatchObject({
+    expect(await purseJsonHere([...other, '--ledger', 'team'])).toMatchObject({
       limits: [{ name: 'gpu' }],
     });
-    expect(await purseJson(other)).toMatchObject({ limits: [] });
+    expect(await purseJsonHere(other)).toMatchObject({ limits: [] });
+  });
+
+  test('gives a replay its store, unless that has charges', async () => {
+    const directory = temporaryDirectory();
+    const config = writeTo(
+      directory,
+      'purse.yaml',
+      'store: sqlite:./replayed.db\nprices: prices.yaml\nlimits: [{ name: one, cap: { calls: 1 } }]\n',
+    );
+    writeTo(directory, 'prices.yaml', 'mine: { usdPerMillion: { input: 1, output: 1 } }');
+    const trace = writeTo(
+      directory,
+      'trace.csv',
+      'TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 10:00:00,1,1\n2023-11-16 10:00:01,1,1\n',
+    );
+    const args = ['replay', trace, '--config', config, '--model', 'mine'];
+    expect(await purseJsonHere(args)).toMatchObject({ admitted: 1, denied: 1 });
+    expect(await purseJsonHere(['verify', '--config', config])).toMatchObject({ charges: 1 });
+    const again = await purseHere(args);
+    expect(again.status).toBe(2);
+    expect(again.stderr).toContain('--store memory:');
+    const elsewhere = await purseJsonHere([...args, '--store', 'memory:']);
+    expect(elsewhere).toMatchObject({ admitted: 1, denied: 1 });
+    const onTop = await purseHere([...args, '--store', `sqlite:${directory}/replayed.db`]);
+    expect(onTop.status).toBe(0);
+    expect(onTop.stderr).toContain('already has charges');
+    expect(onTop.stdout).toMatch(/denied +2 /);
   });
 
   test.each([
@@ -90,7 +142,7 @@ describe('a config file', () => {
     ['no store', 'ledger: x\n', /names no `store`/],
   ])('with %s is misuse', async (_, text, message) => {
     const config = writeTo(temporaryDirectory(), 'purse.yaml', text);
-    const ended = await purse(['limits', 'set', '--config', config]);
+    const ended = await purseHere(['limits', 'set', '--config', config]);
     expect(ended.status).toBe(2);
     expect(ended.stderr).toMatch(message);
   });
@@ -116,15 +168,21 @@ describe('misuse', () => {
     ['freezing nothing', ['freeze', ...STORE], /--all/],
     ['freezing all and some', ['freeze', ...STORE, '--all', '--label', 'a=b'], /one of the two/],
   ])('such as %s ends with status 2 and one sentence', async (_, args, message) => {
-    const ended = await purse(args, { cwd: temporaryDirectory() });
+    const ended = await purseHere(args);
     expect(ended.status).toBe(2);
     expect(ended.stderr).toMatch(message);
     expect(ended.stdout).toBe('');
     expect(ended.stderr).not.toMatch(/\n\s+at /);
   });
 
+  test('ends the process with status 2', async () => {
+    const ended = await purse(['report'], { cwd: temporaryDirectory() });
+    expect(ended).toMatchObject({ status: 2, stdout: '' });
+    expect(ended.stderr).toMatch(/^purse: No store is named; .*\n$/);
+  });
+
   test('is told to machines as an object', async () => {
-    const ended = await purse(['report', '--store', './purse.db', '--json']);
+    const ended = await purseHere(['report', '--store', './purse.db', '--json']);
     expect(ended.status).toBe(2);
     expect(JSON.parse(ended.stderr)).toMatchObject({ error: { code: 'INVALID_INPUT' } });
   });
@@ -133,7 +191,7 @@ describe('misuse', () => {
 test.each(['demo', 'replay', 'report', 'balances', 'limits', 'freeze', 'unfreeze', 'verify'])(
   'purse %s --help teaches by examples',
   async (command) => {
-    const { status, stdout } = await purse([command, '--help']);
+    const { status, stdout } = await purseHere([command, '--help']);
     expect(status).toBe(0);
     expect(stdout).toContain('Examples:');
     expect(stdout).toContain(`$ ${command === 'demo' ? '' : 'purse '}`);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { purse, purseJson, temporaryDirectory, writeTo } from './purse-process.ts';
+import { purseHere, purseJsonHere, temporaryDirectory, writeTo } from './purse-process.ts';
 
 interface RowsJson {
   readonly requests: number;
@@ -21,7 +21,7 @@ const GOOD = '2023-11-16 18:17:04.0319600,10,5';
 
 function replayText(text: string, ...args: readonly string[]): Promise<RowsJson> {
   const trace = writeTo(temporaryDirectory(), 'trace.csv', text);
-  return purseJson<RowsJson>(['replay', trace, '--model', 'gpt-4o', ...args]);
+  return purseJsonHere<RowsJson>(['replay', trace, '--model', 'gpt-4o', ...args]);
 }
 
 describe('bad rows', () => {
@@ -75,6 +75,17 @@ describe('bad rows', () => {
     ]);
   });
 
+  test('of a model name too long to be a label are bad rows too', async () => {
+    const result = await replayText(
+      `Timestamp,Model,Request tokens,Response tokens\n0,gpt-4o-${'x'.repeat(2000)},1,1\n`,
+    );
+    expect(result).toMatchObject({ requests: 0, badRows: 1 });
+    expect(result.badRowDetails[0]).toMatchObject({
+      column: 'Model',
+      reason: 'it is longer than 256 characters',
+    });
+  });
+
   test('are all counted, and the first hundred named', async () => {
     const result = await replayText(`${HEADER}\n${'x,1,1\n'.repeat(250)}${GOOD}\n`);
     expect(result).toMatchObject({ requests: 1, badRows: 250 });
@@ -87,7 +98,7 @@ describe('bad rows', () => {
       'trace.csv',
       `${HEADER}\n2023-11-16 18:17:04,-7,1\n`,
     );
-    const { status, stdout } = await purse(['replay', trace, '--model', 'gpt-4o']);
+    const { status, stdout } = await purseHere(['replay', trace, '--model', 'gpt-4o']);
     expect(status).toBe(0);
     expect(stdout).toContain('line 2: ContextTokens "-7": it is negative');
   });
@@ -127,7 +138,10 @@ describe('a trace file', () => {
   test('may have other columns, in any order, with a model of its own', async () => {
     const result = await replayText(
       'engine,x,out,in,when\ngpt-4o-mini,?,1000,0,12.0009\ngpt-4o,?,0,1000,11\n',
-      ...['--columns', 'time=when,prompt=in', '--columns', 'completion=out,model=engine'],
+      '--columns',
+      'time=when,prompt=in',
+      '--columns',
+      'completion=out,model=engine',
     );
     expect(result).toMatchObject({ requests: 2, since: '1970-01-01T00:00:11.000Z' });
     // 1,000 output tokens of gpt-4o-mini at $0.60 and 1,000 input tokens of gpt-4o at $2.50 a million.
@@ -147,11 +161,18 @@ describe('a trace file', () => {
       'trace.csv',
       'TIMESTAMP,Prompt,Completion\n1,2,3\n',
     );
-    const missing = await purse(['replay', trace, '--model', 'gpt-4o']);
+    const missing = await purseHere(['replay', trace, '--model', 'gpt-4o']);
     expect(missing.status).toBe(2);
     expect(missing.stderr).toContain('"TIMESTAMP,Prompt,Completion"');
     expect(missing.stderr).toContain('--columns');
-    const wrong = await purse(['replay', trace, '--model', 'gpt-4o', '--columns', 'prompt=Nope']);
+    const wrong = await purseHere([
+      'replay',
+      trace,
+      '--model',
+      'gpt-4o',
+      '--columns',
+      'prompt=Nope',
+    ]);
     expect(wrong.status).toBe(2);
     expect(wrong.stderr).toContain('"Nope"');
   });
@@ -164,7 +185,7 @@ describe('a trace file', () => {
     ['maps no such role', ['{trace}', '--columns', 'tokens=a'], HEADER, /"tokens"/],
   ])('that %s is misuse', async (_, args, text, message) => {
     const trace = writeTo(temporaryDirectory(), 'trace.csv', text);
-    const ended = await purse(['replay', ...args.map((arg) => arg.replace('{trace}', trace))]);
+    const ended = await purseHere(['replay', ...args.map((arg) => arg.replace('{trace}', trace))]);
     expect(ended.status).toBe(2);
     expect(ended.stderr).toMatch(message);
     expect(ended.stderr).not.toMatch(/\n\s+at /);

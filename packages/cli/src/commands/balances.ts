@@ -3,7 +3,7 @@ import type { Balance, Purse } from 'pursestrings';
 import { drawBar, formatPercent } from '../bars.ts';
 import { formatCell, formatLabels, formatWindow } from '../format.ts';
 import { InputError } from '../input-error.ts';
-import { addLedgerCommand, examples, type LedgerOptions, openLedger } from '../ledger-access.ts';
+import { addLedgerCommand, examples, type LedgerOptions, withLedger } from '../ledger-access.ts';
 import { collect, readLabels } from '../options.ts';
 import { drawTable, firstRows, numbers } from '../table.ts';
 import { printJson, type Terminal } from '../terminal.ts';
@@ -31,8 +31,7 @@ export function addBalances(program: Command, terminal: Terminal): void {
     )
     .action(async (options: BalancesOptions) => {
       const labels = readLabels('--label', options.label ?? []);
-      const purse = await openLedger(options, terminal);
-      try {
+      await withLedger(options, terminal, async (purse) => {
         if (options.limit !== undefined) await checkLimitName(purse, options.limit);
         const balances = await readBalances(purse, {
           ...(options.limit !== undefined && { limit: options.limit }),
@@ -40,9 +39,7 @@ export function addBalances(program: Command, terminal: Terminal): void {
         });
         if (options.json) printJson(terminal, { balances });
         else printBalances(terminal, balances);
-      } finally {
-        await purse.close();
-      }
+      });
     });
 }
 
@@ -71,7 +68,7 @@ export async function readBalances(
 }
 
 /** Prints balances as a table, with a bar of what is spent. */
-export function printBalances(terminal: Terminal, balances: readonly Balance[]): void {
+function printBalances(terminal: Terminal, balances: readonly Balance[]): void {
   if (balances.length === 0) {
     terminal.print('No envelope matches: no limit applies, or nothing was spent under one yet.');
     return;

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { Freeze } from 'pursestrings';
 import { formatLabels } from '../format.ts';
 import { InputError } from '../input-error.ts';
-import { addLedgerCommand, examples, type LedgerOptions, openLedger } from '../ledger-access.ts';
+import { addLedgerCommand, examples, type LedgerOptions, withLedger } from '../ledger-access.ts';
 import { collect, readLabels } from '../options.ts';
 import { printJson, type Terminal } from '../terminal.ts';
 
@@ -27,12 +27,7 @@ export function addFreeze(program: Command, terminal: Terminal): void {
     )
     .action(async (options: FreezeOptions) => {
       const where = whereOf('freeze', options);
-      const purse = await openLedger(options, terminal);
-      try {
-        await purse.freeze(where, options.reason);
-      } finally {
-        await purse.close();
-      }
+      await withLedger(options, terminal, (purse) => purse.freeze(where, options.reason));
       const { reason } = options;
       if (options.json) printJson(terminal, { frozen: where, reason: reason ?? null });
       else terminal.print(`Frozen: ${describe(where)}. Lift it with purse unfreeze.`);
@@ -53,8 +48,7 @@ export function addUnfreeze(program: Command, terminal: Terminal): void {
     )
     .action(async (options: FreezeOptions) => {
       const where = whereOf('unfreeze', options);
-      const purse = await openLedger(options, terminal);
-      try {
+      await withLedger(options, terminal, async (purse) => {
         const before = await purse.freezes();
         await purse.unfreeze(where);
         const lifted = (await purse.freezes()).length < before.length;
@@ -62,9 +56,7 @@ export function addUnfreeze(program: Command, terminal: Terminal): void {
         else if (lifted) terminal.print(`Not frozen any more: ${describe(where)}.`);
         else
           terminal.print(`Nothing was frozen for exactly ${describe(where)}. ${standing(before)}`);
-      } finally {
-        await purse.close();
-      }
+      });
     });
 }
 

@@ -7,9 +7,9 @@ import {
   addLedgerCommand,
   examples,
   type LedgerOptions,
-  openLedger,
-  openOrCreateLedger,
   placeOf,
+  withLedger,
+  withPolicy,
 } from '../ledger-access.ts';
 import { namingFile, readLimitsFile } from '../limits-file.ts';
 import { collect } from '../options.ts';
@@ -37,14 +37,11 @@ export function addLimits(program: Command, terminal: Terminal): void {
       ),
     )
     .action(async (options: LedgerOptions) => {
-      const purse = await openLedger(options, terminal);
-      try {
+      await withLedger(options, terminal, async (purse) => {
         const [list, freezes] = [await purse.limits(), await purse.freezes()];
         if (options.json) printJson(terminal, { limits: list, freezes });
         else printLimits(terminal, list, freezes);
-      } finally {
-        await purse.close();
-      }
+      });
     });
   addSet(limits, terminal);
   addRemove(limits, terminal);
@@ -93,10 +90,7 @@ function addSet(limits: Command, terminal: Terminal): void {
 async function setLimits(options: SetOptions, terminal: Terminal): Promise<void> {
   const place = placeOf(options);
   const { path, list } = limitsToSet(options, place.config?.limits);
-  await namingFile(path, async () => {
-    const purse = await openOrCreateLedger(place, { limits: list });
-    await purse.close();
-  });
+  await namingFile(path, () => withPolicy(place, list, () => Promise.resolve()));
   const names = list.map((limit) => limit.name);
   if (options.json) printJson(terminal, { set: names });
   else terminal.print(`Set ${names.length === 1 ? 'limit' : 'limits'} ${names.join(', ')}.`);
@@ -131,13 +125,10 @@ function addRemove(limits: Command, terminal: Terminal): void {
     )
     .action(async (name: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<LedgerOptions>();
-      const purse = await openLedger(options, terminal);
-      try {
+      await withLedger(options, terminal, async (purse) => {
         await checkLimitName(purse, name);
         await purse.removeLimit(name);
-      } finally {
-        await purse.close();
-      }
+      });
       if (options.json) printJson(terminal, { removed: name });
       else terminal.print(`Removed limit ${name}.`);
     });

@@ -17,8 +17,9 @@ closed for a day are forgotten, so sort a trace that jumps back further; purse s
 A request that no limit covers is admitted. Rows that are no requests are counted and named.
 
 Without --store the ledger lives in memory and is gone afterwards. With --store it is filled, and
-\`purse report\`, \`purse verify\` and the rest work on it. --config gives limits, units, prices
-and the time zone; a replay never writes to the store that a config file names.
+\`purse report\`, \`purse verify\` and the rest work on it. --config gives limits, units, prices,
+the time zone, and the store, as long as that has no charges yet: a trace is not mixed by chance
+with real spends.
 `;
 
 /** `purse replay`: what would these limits have done to this traffic? */

@@ -3,7 +3,7 @@ import type { Report } from 'pursestrings';
 import { drawBar } from '../bars.ts';
 import { formatCell, formatCount, formatTime } from '../format.ts';
 import { InputError } from '../input-error.ts';
-import { addLedgerCommand, examples, type LedgerOptions, openLedger } from '../ledger-access.ts';
+import { addLedgerCommand, examples, type LedgerOptions, withLedger } from '../ledger-access.ts';
 import { collect, readList, readTime } from '../options.ts';
 import { drawTable, firstRows, numbers } from '../table.ts';
 import { printJson, type Terminal } from '../terminal.ts';
@@ -53,16 +53,11 @@ async function readReport(options: ReportOptions, terminal: Terminal): Promise<R
   if (query.since !== undefined && query.until !== undefined && query.since > query.until) {
     throw new InputError(`--since ${since} is after --until ${until}; swap the two.`);
   }
-  const purse = await openLedger(options, terminal);
-  try {
-    return await purse.report(query);
-  } finally {
-    await purse.close();
-  }
+  return await withLedger(options, terminal, (purse) => purse.report(query));
 }
 
 /** Prints a report as a table; the bar is each row's share of the first unit's total. */
-export function printReport(terminal: Terminal, report: Report, by: readonly string[]): void {
+function printReport(terminal: Terminal, report: Report, by: readonly string[]): void {
   const units = Object.keys(report.total).sort(usdFirst);
   const [barUnit] = units;
   const charges = report.rows.reduce((sum, row) => sum + row.charges, 0);

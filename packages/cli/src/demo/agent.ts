@@ -1,6 +1,7 @@
 import OpenAI from 'openai';
 import { BudgetExceededError, type Denial, type Purse } from 'pursestrings';
 import { meteredFetch } from 'pursestrings/llm';
+import { InputError, messageOf } from '../input-error.ts';
 import { type AgentName, type DemoPlan, labelsOf } from './plan.ts';
 
 /** Where an agent's calls go. */
@@ -56,7 +57,7 @@ export async function runAgent(
       await (stream ? callStreamed(client, plan, calls) : callWhole(client, plan, calls));
     } catch (error) {
       const refusal = BudgetExceededError.from(error);
-      if (refusal === null) throw error;
+      if (refusal === null) throw providerFailure(error);
       waits += 1;
       if (waits > MAX_WAITS || refusal.denials.some(isFinal)) {
         return { ...name, calls, streamed, stoppedBy: nameOf(refusal.denials) };
@@ -69,6 +70,13 @@ export async function runAgent(
     onCall();
   }
   return { ...name, calls, streamed, stoppedBy: null };
+}
+
+/** A provider that refuses or fails is no fault of the ledger, nor of the demo. */
+function providerFailure(error: unknown): unknown {
+  if (!(error instanceof OpenAI.APIError)) return error;
+  const message = `A call to the provider failed: ${messageOf(error)}; try again later.`;
+  return new InputError(message, { code: 'PROVIDER_FAILED', cause: error });
 }
 
 /** Nothing is held that could come back: asking again would be of no use. */

@@ -21,7 +21,7 @@ export function printOpening(terminal: Terminal, plan: DemoPlan, provider: strin
   const scope = ['all agents together', `each of ${projects} projects`, `each of ${count} agents`];
   const rows = plan.limits.map((limit, index) => [
     limit.name,
-    `$${limit.cap['usd'] ?? 0} a day`,
+    `$${limit.cap['usd'] ?? 0}`,
     scope[index] ?? '',
   ]);
   const columns = [{ title: 'limit' }, numbers('cap'), { title: 'for' }];
@@ -137,9 +137,9 @@ function printDeath(
       ? `${agent} dropped its connection after ${death.pieces} pieces of a stream.`
       : `${agent}, a process of its own, got SIGKILL after ${death.pieces} pieces of a stream.`;
   terminal.print(
-    `${how} It could not say what it had used,\n` +
-      `so the ${held} held for that call counts as spent: the ledger may have more than the bill,\n` +
-      'by that much at most, and never less.\n',
+    `${how}\n` +
+      `It could not say what it had used, so the ${held} held for that call counts as spent:\n` +
+      'the ledger may have more than the bill, by that much at most, and never less.\n',
   );
 }
 

@@ -15,7 +15,7 @@ async function streamAndDie({ plan, endpoint, store, ledger }: DoomedOrders): Pr
       ...(ledger !== undefined && { ledger }),
     });
     await streamLong(purse, plan, endpoint, new AbortController().signal, (count) => {
-      if (count === PIECES_BEFORE_KILL) tell({ pieces: count });
+      if (count === 1 || count === PIECES_BEFORE_KILL) tell({ pieces: count });
     });
   } catch (error) {
     tell({ failed: error instanceof Error ? error.message : String(error) });

@@ -1,6 +1,7 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { readConfig } from '../config.ts';
 import { formatCount } from '../format.ts';
 import type { LedgerOptions } from '../ledger-access.ts';
 import { checkUrl } from '../store-path.ts';
@@ -20,16 +21,20 @@ export interface DemoOptions extends LedgerOptions {
 export async function performDemo(options: DemoOptions, terminal: Terminal): Promise<boolean> {
   const quiet = options.json === true;
   const plan = options.live ? livePlan() : loopbackPlan();
-  const store = options.store ?? temporaryStore();
+  const config = options.config === undefined ? null : readConfig(options.config);
+  const store = options.store ?? config?.store ?? temporaryStore();
+  const ledger = options.ledger ?? config?.ledger;
   checkUrl(store);
   const provider = options.live ? liveProvider() : await startLoopback(plan);
   try {
-    if (!quiet) printOpening(terminal, plan, provider.name);
     const facts = await runDemo({
       plan,
       provider,
       store,
-      ledger: options.ledger,
+      ledger,
+      onStart: () => {
+        if (!quiet) printOpening(terminal, plan, provider.name);
+      },
       onCall: (calls) => terminal.progress(`${formatCount(calls)} calls`),
       onWait: () => terminal.progress('Waiting for the hold of the killed agent to expire'),
     });
@@ -38,7 +43,7 @@ export async function performDemo(options: DemoOptions, terminal: Terminal): Pro
     if (quiet) printJson(terminal, jsonOf(facts, verdict));
     else {
       printFacts(terminal, plan, facts, verdict);
-      printNext(terminal, placeText(store, options.ledger));
+      printNext(terminal, placeText(store, ledger));
     }
     return verdict.ok;
   } finally {

@@ -24,7 +24,7 @@ export interface DemoPlan {
 export const DOOMED_HOLD_TTL_MS = 1500;
 
 /** How many pieces of the stream the doomed agent reads before it is killed. */
-export const PIECES_BEFORE_KILL = 12;
+export const PIECES_BEFORE_KILL = 20;
 
 /**
  * Twenty agents in four projects, on the loopback provider. The projects differ in size so that
@@ -75,9 +75,9 @@ function planOf(
     agents: names.slice(0, -1),
     doomed,
     limits: [
-      { name: 'everything', cap: { usd: caps.everything }, per: 'day' },
-      { name: 'project', cap: { usd: caps.project }, per: 'day', each: ['project'] },
-      { name: 'agent', cap: { usd: caps.agent }, per: 'day', each: ['agent'] },
+      { name: 'everything', cap: { usd: caps.everything } },
+      { name: 'project', cap: { usd: caps.project }, each: ['project'] },
+      { name: 'agent', cap: { usd: caps.agent }, each: ['agent'] },
     ],
   };
 }

@@ -1,4 +1,4 @@
-import { loopbackProvider, type LoopbackAnswer } from 'pursestrings/testing';
+import { loopbackProvider } from 'pursestrings/testing';
 import { InputError } from '../input-error.ts';
 import type { DemoPlan } from './plan.ts';
 
@@ -29,7 +29,7 @@ export const LONG_PROMPT = 'Write the long story of a purse.';
 export async function startLoopback(plan: DemoPlan): Promise<DemoProvider> {
   const provider = await loopbackProvider({
     ratesUsdPerMillion: plan.usdPerMillion,
-    answer: ({ number, body }): LoopbackAnswer => {
+    answer: ({ number, body }) => {
       const long = JSON.stringify(body['messages'] ?? null).includes(LONG_PROMPT);
       if (long) return { content: words(plan.maxOutputTokens), chunkDelayMs: 15 };
       return { content: words(40 + ((number * 37) % 110)) };

@@ -1,6 +1,7 @@
-import { type Balance, type Charge, openPurse, type Purse, type Report } from 'pursestrings';
+import type { Balance, Charge, Purse, Report } from 'pursestrings';
 import { readBalances } from '../commands/balances.ts';
 import { InputError } from '../input-error.ts';
+import { ledgerOption, withPurse } from '../ledger-access.ts';
 import { type AgentOutcome, type Endpoint, runAgent } from './agent.ts';
 import { type Death, killMidStream, leaveMidStream } from './doomed-agent.ts';
 import { type DemoPlan, labelsOf } from './plan.ts';
@@ -12,6 +13,8 @@ export interface DemoSetup {
   readonly provider: DemoProvider;
   readonly store: string;
   readonly ledger: string | undefined;
+  /** The ledger is open, and the agents are about to begin. */
+  readonly onStart: () => void;
   readonly onCall: (calls: number) => void;
   /** The agents are done; what is left is to wait for the dead one's hold. */
   readonly onWait: () => void;
@@ -36,10 +39,9 @@ const MAX_EXPIRY_WAIT_MS = 10_000;
 /** Lets all agents loose at once, kills one, and reads what the ledger and the provider say. */
 export async function runDemo(setup: DemoSetup): Promise<DemoFacts> {
   const { plan, provider, store, ledger } = setup;
-  const place = { store, ...(ledger !== undefined && { ledger }) };
-  const purse = await openPurse(place);
-  try {
+  return await withPurse(store, {}, ledgerOption(ledger), async (purse) => {
     await checkUnused(purse, setup);
+    setup.onStart();
     for (const limit of plan.limits) await purse.setLimit(limit);
     const endpoint: Endpoint = { url: provider.url, apiKey: provider.apiKey };
     let calls = 0;
@@ -47,11 +49,15 @@ export async function runDemo(setup: DemoSetup): Promise<DemoFacts> {
       calls += 1;
       setup.onCall(calls);
     };
+    // The others begin when the doomed agent streams, else they might leave it no money to hold.
+    const streaming = Promise.withResolvers<void>();
     const dying = store.startsWith('memory:')
-      ? leaveMidStream(purse, plan, endpoint)
-      : killMidStream({ plan, endpoint, store, ledger });
-    const working = plan.agents.map((name) => runAgent(purse, plan, name, endpoint, onCall));
-    const [death, ...outcomes] = await Promise.all([dying, ...working]);
+      ? leaveMidStream(purse, plan, endpoint, streaming.resolve)
+      : killMidStream({ plan, endpoint, store, ledger }, streaming.resolve);
+    const working = streaming.promise.then(() =>
+      Promise.all(plan.agents.map((name) => runAgent(purse, plan, name, endpoint, onCall))),
+    );
+    const [death, outcomes] = await Promise.all([dying, working]);
     setup.onWait();
     await holdsResolved(purse);
     return {
@@ -64,9 +70,7 @@ export async function runDemo(setup: DemoSetup): Promise<DemoFacts> {
       bill: await provider.bill(),
       verify: await purse.verify(),
     };
-  } finally {
-    await purse.close();
-  }
+  });
 }
 
 /** The demo adds up its ledger against a bill, so nobody else may have spent from it. */
