@@ -7,7 +7,6 @@ import { priceFinder } from './price-list.ts';
 import type { PriceFinder, PriceSources } from './price-list.ts';
 import { PROVIDERS } from './providers/index.ts';
 import { isObject } from './providers/provider.ts';
-import type { JsonObject } from './providers/provider.ts';
 
 /** Where a price is looked up, and for which host. */
 export interface CostOptions extends PriceSources {
@@ -156,7 +155,7 @@ export async function estimateCall(
     const price = priceOf(shape.model, options);
     const { outputCeiling } = options;
     const text = JSON.stringify(request);
-    const facts = { provider, body: request as JsonObject, text, shape, price, outputCeiling };
+    const facts = { provider, body: request, text, shape, price, outputCeiling };
     const { attos, tokens, bound, counted } = await estimate(facts);
     return {
       usd: usdNumber(attos),

@@ -14,8 +14,10 @@ import type {
   LoopbackProviderOptions,
 } from '../../src/testing/loopback-provider.ts';
 
-/** What gpt-4o costs, USD per million tokens: https://platform.openai.com/docs/pricing, 2026-11-22. */
-export const GPT_4O = { input: '2.5', cachedInput: '1.25', output: '10' } as const;
+/**
+ * What gpt-4o costs, USD per million tokens: https://platform.openai.com/docs/pricing, 2026-11-22.
+ */
+const GPT_4O = { input: '2.5', cachedInput: '1.25', output: '10' } as const;
 
 /** One token of gpt-4o in steps of 1e-8 USD. */
 export const STEPS = { input: 250n, cachedInput: 125n, output: 1_000n } as const;
@@ -42,7 +44,10 @@ export interface BenchOptions {
   readonly client?: ClientOptions;
 }
 
-/** A purse, a provider with its own bill, and the official SDK between them. All of it ends with the test. */
+/**
+ * A purse, a provider with its own bill, and the official SDK between them. All of it ends with
+ * the test.
+ */
 export async function openBench(options: BenchOptions = {}): Promise<Bench> {
   const purse = await openPurse({
     limits: options.limits ?? [{ name: 'all', cap: { usd: 10 } }],

@@ -240,17 +240,38 @@ describe('a streamed call', () => {
     expect((await bench.charges())[0]?.amounts.tokens).toBeGreaterThan(200);
   });
 
+  it('is charged once when it goes on after an abort', async () => {
+    const bench = await openBench({ answer: () => ({ chunkDelayMs: 2 }) });
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', onWarning);
+    const metered = meteredFetch(bench.purse, {
+      fetch: (input, init) => fetch(input, { ...init, signal: null }),
+    });
+    const controller = new AbortController();
+    const response = await metered(`${bench.provider.url}/chat/completions`, {
+      method: 'POST',
+      body: JSON.stringify(askStreamed()),
+      signal: controller.signal,
+    });
+    controller.abort();
+    expect(await response.text()).toContain('[DONE]');
+    await until(async () => (await bench.charges()).length > 0);
+    await expectCharge(bench, 'held');
+    await new Promise((turn) => setTimeout(turn, 10));
+    process.off('warning', onWarning);
+    expect(warnings).toEqual([]);
+  });
+
   it('reads JSON that came where a stream was asked for', async () => {
     const bench = await openBench();
+    // A server that does not stream ignores the wish.
     const metered = meteredFetch(bench.purse, {
-      fetch: (input, init) => {
-        const body = JSON.stringify({ ...JSON.parse(String(init?.body)), stream: false });
-        return fetch(input, { ...init, body });
-      },
+      fetch: (input, init) => fetch(input, { ...init, body: JSON.stringify(ask()) }),
     });
     const response = await metered(`${bench.provider.url}/chat/completions`, {
       method: 'POST',
-      body: JSON.stringify({ ...ask(), stream: true }),
+      body: JSON.stringify(askStreamed()),
     });
     await response.json();
     await expectCharge(bench, 'billed');
@@ -260,7 +281,7 @@ describe('a streamed call', () => {
 describe('a stream of 10,000 chunks', () => {
   it('leaves nothing behind', async () => {
     const bench = await openBench({
-      answer: () => ({ content: 'word '.repeat(10_000) }),
+      answer: () => ({ content: `${'w'.repeat(3_000)} `.repeat(10_000) }),
       limits: [{ name: 'all', cap: { usd: 100 } }],
     });
     const stream = await bench.openai.chat.completions.create(
@@ -274,13 +295,14 @@ describe('a stream of 10,000 chunks', () => {
       chunks += 1;
       if (chunks % 1_000 !== 0) continue;
       collect();
-      heaps.push(process.memoryUsage().heapUsed);
+      const { heapUsed, arrayBuffers } = process.memoryUsage();
+      heaps.push(heapUsed + arrayBuffers);
     }
     expect(chunks).toBe(10_002);
     expect(await bench.spentSteps()).toBe(billedSteps(bench.provider));
-    const [first = 0, ...later] = heaps.slice(1);
-    console.log(heaps);
-    // What passed was 1.9 MB: kept, it would show.
-    expect(Math.max(...later) - first).toBeLessThan(500_000);
+    // Sockets' buffers come and go, so the least of each three counts; the last chunks free what
+    // the provider had ready. Between the two 10 MB passed at least.
+    const growth = Math.min(...heaps.slice(5, 8)) - Math.min(...heaps.slice(0, 3));
+    expect(growth).toBeLessThan(5_000_000);
   });
 });

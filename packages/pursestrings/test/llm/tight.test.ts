@@ -105,7 +105,10 @@ describe('200 calls at once on a cap that affords 20', () => {
       const outcomes = await Promise.allSettled(
         Array.from({ length: 200 }, async (_, index) => {
           const headers = { 'x-purse-labels': `agent=a${index % 5}` };
-          if (!stream) return bench.openai.chat.completions.create(ask(), { headers });
+          if (!stream) {
+            await bench.openai.chat.completions.create(ask(), { headers });
+            return;
+          }
           const chunks = await bench.openai.chat.completions.create(askStreamed(), { headers });
           let seen = 0;
           for await (const _chunk of chunks) {
