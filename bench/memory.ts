@@ -93,7 +93,11 @@ const rawSide: Contender = {
     const ledger = new RawLedger();
     return {
       lifecycle: async (turn) => {
-        const id = await ledger.reserve(`p${turn % 1000}`, `a${(turn * 7919) % 100_000}`, 1_000_000);
+        const id = await ledger.reserve(
+          `p${turn % 1000}`,
+          `a${(turn * 7919) % 100_000}`,
+          1_000_000,
+        );
         await ledger.settle(id, 700_000);
       },
       close: async () => undefined,

@@ -57,7 +57,9 @@ class RawLedger {
   constructor(path: string, perOperation: boolean) {
     this.#perOperation = perOperation;
     this.#database = new DatabaseSync(path);
-    this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536');
+    this.#database.exec(
+      'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536',
+    );
     const sql = {
       begin: 'BEGIN IMMEDIATE',
       commit: 'COMMIT',
@@ -86,7 +88,11 @@ class RawLedger {
     const id = uuidv7();
     const { project, agent } = labelsOf(turn);
     const labels = `{"agent":"${agent}","project":"${project}"}`;
-    const keys = ['all|total|||usd|total', `project|day|||usd|2026-01-01|${project}`, `agent|day|||usd|2026-01-01|${agent}`];
+    const keys = [
+      'all|total|||usd|total',
+      `project|day|||usd|2026-01-01|${project}`,
+      `agent|day|||usd|2026-01-01|${agent}`,
+    ];
     await this.#run(() => this.#reserve(id, keys, labels));
     await this.#run(() => this.#settle(id, labels));
   }
@@ -103,18 +109,30 @@ class RawLedger {
         const place = `["${key.slice(0, 7)}","usd",["agent"],["x"],"2026-01-01",0,1]`;
         return Number(this.#statements['open']?.run(key, place, nowMs, HELD_STEPS).lastInsertRowid);
       }
-      if (HELD_STEPS > CAP_STEPS - Number(row['spent']) - Number(row['held'])) throw new Error('denied');
+      if (HELD_STEPS > CAP_STEPS - Number(row['spent']) - Number(row['held']))
+        throw new Error('denied');
       this.#statements['hold']?.run(HELD_STEPS, Number(row['id']));
       return Number(row['id']);
     });
     const lines = `[${ids.map((envelope) => `[${envelope},1]`).join(',')}]`;
-    this.#statements['addHold']?.run(id, nowMs + 600_000, nowMs + 600_000, `{"usd":${HELD_STEPS}}`, labels, lines);
+    this.#statements['addHold']?.run(
+      id,
+      nowMs + 600_000,
+      nowMs + 600_000,
+      `{"usd":${HELD_STEPS}}`,
+      labels,
+      lines,
+    );
   }
 
   #settle(id: string, labels: string): void {
     const nowMs = Date.now();
-    const lines = JSON.parse(String(this.#statements['findHold']?.get(id)?.['lines'])) as [number, number][];
-    for (const [envelope] of lines) this.#statements['post']?.run(HELD_STEPS, SPENT_STEPS, envelope);
+    const lines = JSON.parse(String(this.#statements['findHold']?.get(id)?.['lines'])) as [
+      number,
+      number,
+    ][];
+    for (const [envelope] of lines)
+      this.#statements['post']?.run(HELD_STEPS, SPENT_STEPS, envelope);
     this.#statements['settleHold']?.run(nowMs + 604_800_000, nowMs, id);
     const ids = `[${lines.map(([envelope]) => envelope).join(',')}]`;
     const amounts = `{"usd":${SPENT_STEPS}}`;

@@ -48,7 +48,7 @@ export function pricesFrom(book: PriceBook | undefined): PriceOf {
     try {
       const { usd } = calculateCost(model, usage, options);
       // Under the most that can be recorded, eight digits of a double are exact.
-      const steps = usdSteps(Number(usd).toFixed(8));
+      const steps = usdSteps(usd.toFixed(8));
       if (steps === null || steps > MAX_COST_STEPS) return 'it costs more than can be recorded';
       return steps;
     } catch (error) {

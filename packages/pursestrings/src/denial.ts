@@ -1,9 +1,9 @@
-import { toDecimal, toDecimalText } from './amount.ts';
-import type { Labels } from './labels.ts';
-import { envelopeLabels, type Line } from './plan.ts';
-import type { Freeze } from './policy.ts';
-import type { Shortfall } from './records.ts';
-import type { StepAmount, StepAmounts, Unit, Units } from './unit.ts';
+import { toDecimal, toDecimalText } from './ledger/amount.ts';
+import type { Labels } from './ledger/labels.ts';
+import { envelopeLabels, type Line } from './ledger/plan.ts';
+import type { Freeze } from './ledger/policy.ts';
+import type { Shortfall } from './ledger/records.ts';
+import type { StepAmount, StepAmounts, Unit, Units } from './ledger/unit.ts';
 
 /** A refusal, as data: which envelope, how much was asked, what is left and when it resets. */
 export interface Denial {

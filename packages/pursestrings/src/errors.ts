@@ -1,5 +1,5 @@
 import type { Charge } from './charge.ts';
-import type { Denial } from './ledger/denial.ts';
+import type { Denial } from './denial.ts';
 import { PurseError } from './ledger/invalid.ts';
 
 export {

@@ -1,5 +1,5 @@
 import type { Charge } from './charge.ts';
-import type { Denial } from './ledger/denial.ts';
+import type { Denial } from './denial.ts';
 import { InvalidOptionError } from './ledger/invalid.ts';
 import type { Labels } from './ledger/labels.ts';
 
@@ -75,7 +75,7 @@ export class Announcer {
   emit<E extends keyof PurseEvents>(event: E, payload: PurseEvents[E]): void {
     const listeners = this.#listeners.get(event);
     if (listeners === undefined || listeners.size === 0) return;
-    for (const listener of [...listeners]) {
+    for (const listener of listeners) {
       try {
         const answer = listener(payload as never);
         if (answer instanceof Promise) answer.catch((error: unknown) => this.#failed(event, error));

@@ -1,6 +1,6 @@
 import { BudgetExceededError, PurseError } from './errors.ts';
 import type { WatchedHold } from './hold.ts';
-import { frozenDenial } from './ledger/denial.ts';
+import { frozenDenial } from './denial.ts';
 import type { PolicyDesk } from './policy-desk.ts';
 
 /** How often the policy is looked at while somebody observes a hold's signal. */
@@ -39,7 +39,7 @@ export class HoldWatch {
   /** Aborts what is frozen under the policy as known here, or past its time. */
   check(): void {
     const { rulebook } = this.#desk;
-    for (const hold of [...this.#holds]) {
+    for (const hold of this.#holds) {
       const freeze = rulebook.freezeOn(hold.labels);
       if (freeze !== undefined) {
         hold.abort(new BudgetExceededError([frozenDenial(freeze, [], rulebook.units)]));
@@ -52,7 +52,7 @@ export class HoldWatch {
   /** Aborts the signal of one hold that was found expired. */
   expire(id: string): void {
     if (this.#holds.size === 0) return;
-    for (const hold of [...this.#holds]) if (hold.id === id) hold.abort(expired(id));
+    for (const hold of this.#holds) if (hold.id === id) hold.abort(expired(id));
   }
 
   async #poll(): Promise<void> {

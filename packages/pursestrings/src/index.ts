@@ -23,7 +23,7 @@ export {
 export type { ExpiredEvent, PurseEvents, ThresholdEvent } from './events.ts';
 export type { Hold, SettleOptions } from './hold.ts';
 export type { Amounts, Decimal } from './ledger/amount.ts';
-export type { Denial } from './ledger/denial.ts';
+export type { Denial } from './denial.ts';
 export type { Labels } from './ledger/labels.ts';
 export type { Limit } from './ledger/limit.ts';
 export type { Freeze } from './ledger/policy.ts';
@@ -31,14 +31,8 @@ export type { Crossing, IfAbandoned } from './ledger/records.ts';
 export type { Report, ReportRow } from './ledger/report.ts';
 export type { UnitOptions } from './ledger/unit.ts';
 export type { Every, Period } from './ledger/window.ts';
-export {
-  type Health,
-  type JournalOptions,
-  openPurse,
-  type Purse,
-  type PurseOptions,
-  type ReportQuery,
-} from './purse.ts';
+export { openPurse, type Purse } from './purse.ts';
+export type { Health, JournalOptions, PurseOptions, ReportQuery } from './purse-options.ts';
 export { sats, tokens, usd } from './shorthand.ts';
 export type { ChargeOptions, ReserveOptions } from './spend-options.ts';
 export type { LedgerStore } from './stores/store.ts';

@@ -1,16 +1,10 @@
 import { type Balance, type BalancesQuery, readBalances } from './balance.ts';
 import { type Charge, toCharge } from './charge.ts';
-import type { Clock } from './clock.ts';
-import {
-  BudgetExceededError,
-  InvalidLimitError,
-  InvalidOptionError,
-  StoreError,
-} from './errors.ts';
+import { BudgetExceededError, InvalidLimitError, StoreError } from './errors.ts';
 import { Announcer, type PurseEvents } from './events.ts';
 import type { Hold } from './hold.ts';
 import type { Amounts } from './ledger/amount.ts';
-import type { Denial } from './ledger/denial.ts';
+import type { Denial } from './denial.ts';
 import { type Labels, labelSet } from './ledger/labels.ts';
 import type { Limit } from './ledger/limit.ts';
 import {
@@ -22,76 +16,26 @@ import {
   withUnits,
 } from './ledger/policy.ts';
 import { type Report, reportRows, slotEnd, slotOf } from './ledger/report.ts';
-import type { UnitOptions } from './ledger/unit.ts';
-import { resolveTimeZone } from './ledger/window.ts';
+import {
+  checkedSettings,
+  type Health,
+  type JournalOptions,
+  type PurseOptions,
+  type PurseSettings,
+  type ReportQuery,
+  timeOf,
+} from './purse-options.ts';
 import { PolicyDesk } from './policy-desk.ts';
 import {
   type ChargeOptions,
   checkDescription,
   checkId,
-  checkTtl,
   type ReserveOptions,
 } from './spend-options.ts';
 import { Spending } from './spending.ts';
-import { checkLedgerName, openStore } from './store-url.ts';
+import { openStore } from './store-url.ts';
 import type { LedgerStore } from './stores/store.ts';
 import { type Verification, verifyLedger } from './verification.ts';
-
-/** How a purse is opened. */
-export interface PurseOptions {
-  /** Where the ledger lives: a store, or a URL such as `'sqlite:./purse.db'`. Default `'memory:'`. */
-  readonly store?: LedgerStore | string;
-  /** The name of the ledger inside its store: 1 to 64 of `A-Z a-z 0-9 _ -`. Default `'default'`. */
-  readonly ledger?: string;
-  /** Written to the ledger's policy by name; limits not named here stay. */
-  readonly limits?: readonly Limit[];
-  /** Units besides `usd`, `sats`, `tokens`, `calls` and `slots`. */
-  readonly units?: Readonly<Record<string, UnitOptions>>;
-  /** The IANA zone of calendar windows, for limits that name none. Default `'UTC'`. */
-  readonly timeZone?: string;
-  /** How long a hold lives that names no `ttlMs`, in milliseconds. Default 600,000. */
-  readonly holdTtlMs?: number;
-  /** What becomes of a spend that no limit covers. Default `'deny'`. */
-  readonly uncovered?: 'deny' | 'allow';
-  /** The clock of a store that is made here from a URL. A store that is passed in has its own. */
-  readonly clock?: Clock;
-}
-
-/** Which charges of the journal. */
-export interface JournalOptions {
-  /** Only charges that carry these labels. */
-  readonly labels?: Labels;
-  /** From this time on. */
-  readonly since?: Date;
-  /** Up to but not including this time. */
-  readonly until?: Date;
-  /** Default `'newest'`, which comes first. */
-  readonly order?: 'newest' | 'oldest';
-}
-
-/** Which report. */
-export interface ReportQuery {
-  /** The labels whose values get rows of their own. Default none: one row. */
-  readonly by?: readonly string[];
-  /** Default: all that the ledger keeps. */
-  readonly since?: Date;
-  /** Default: now. */
-  readonly until?: Date;
-}
-
-/** How a purse is doing. */
-export interface Health {
-  /** The store answers. */
-  readonly ok: boolean;
-  /** The kind of store. */
-  readonly store: string;
-  /** How long the store took to answer, in milliseconds. */
-  readonly latencyMs: number;
-  /** The store's time minus this process's, in milliseconds. */
-  readonly clockOffsetMs: number;
-  /** Operations of this purse that have no answer yet. */
-  readonly pending: number;
-}
 
 /**
  * Opens a ledger: limits and units are checked whole and written to its policy, or nothing is.
@@ -135,12 +79,6 @@ export async function openPurse(options: PurseOptions = {}): Promise<Purse> {
   }
 }
 
-interface Settings {
-  readonly timeZone: string;
-  readonly holdTtlMs: number;
-  readonly uncovered: 'deny' | 'allow';
-}
-
 /**
  * Limits and a store: the object that spends go through. Made by `openPurse`; safe to share by any
  * number of concurrent calls.
@@ -149,13 +87,18 @@ export class Purse implements AsyncDisposable {
   readonly #store: LedgerStore;
   readonly #owned: LedgerStore | null;
   readonly #desk: PolicyDesk;
-  readonly #settings: Settings;
+  readonly #settings: PurseSettings;
   readonly #announcer = new Announcer();
   readonly #spending: Spending;
   #closed = false;
 
   /** @internal Purses are opened by `openPurse`. */
-  constructor(store: LedgerStore, desk: PolicyDesk, settings: Settings, owned: LedgerStore | null) {
+  constructor(
+    store: LedgerStore,
+    desk: PolicyDesk,
+    settings: PurseSettings,
+    owned: LedgerStore | null,
+  ) {
     this.#store = store;
     this.#owned = owned;
     this.#desk = desk;
@@ -301,7 +244,7 @@ export class Purse implements AsyncDisposable {
   async limits(): Promise<readonly Limit[]> {
     this.#assertOpen();
     await this.#desk.reload();
-    return structuredClone(this.#desk.rulebook.policy.limits) as readonly Limit[];
+    return structuredClone<readonly Limit[]>(this.#desk.rulebook.policy.limits);
   }
 
   /**
@@ -351,7 +294,7 @@ export class Purse implements AsyncDisposable {
   async freezes(): Promise<Policy['freezes']> {
     this.#assertOpen();
     await this.#desk.reload();
-    return structuredClone(this.#desk.rulebook.policy.freezes) as Policy['freezes'];
+    return structuredClone<Policy['freezes']>(this.#desk.rulebook.policy.freezes);
   }
 
   /** Adds the journal and the holds up again and compares every envelope, in one snapshot. */
@@ -416,39 +359,4 @@ export class Purse implements AsyncDisposable {
       );
     }
   }
-}
-
-function checkedSettings(options: PurseOptions): Settings {
-  if (options.ledger !== undefined) checkLedgerName(options.ledger);
-  if (options.holdTtlMs !== undefined) checkTtl('holdTtlMs', options.holdTtlMs);
-  if (
-    options.uncovered !== undefined &&
-    options.uncovered !== 'deny' &&
-    options.uncovered !== 'allow'
-  ) {
-    throw new InvalidOptionError(
-      `uncovered is ${JSON.stringify(options.uncovered)}; it must be 'deny' or 'allow'`,
-    );
-  }
-  const timeZone = options.timeZone ?? 'UTC';
-  try {
-    resolveTimeZone(timeZone);
-  } catch {
-    throw new InvalidOptionError(
-      `timeZone is ${JSON.stringify(timeZone)}, which is no IANA time zone, such as 'Europe/Berlin'`,
-    );
-  }
-  return {
-    timeZone,
-    holdTtlMs: options.holdTtlMs ?? 600_000,
-    uncovered: options.uncovered ?? 'deny',
-  };
-}
-
-function timeOf(name: string, date: Date): number {
-  const timeMs = date instanceof Date ? date.getTime() : Number.NaN;
-  if (Number.isNaN(timeMs)) {
-    throw new InvalidOptionError(`${name} is ${String(date)}; it must be a valid Date`);
-  }
-  return timeMs;
 }

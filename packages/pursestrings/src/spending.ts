@@ -1,19 +1,13 @@
 import { uuidv7 } from 'uuidv7';
 import { labelsAround } from './ambient-labels.ts';
 import { type Charge, toCharge } from './charge.ts';
-import {
-  ConflictError,
-  HoldNotFoundError,
-  InvalidAmountError,
-  InvariantError,
-  StoreError,
-} from './errors.ts';
+import { InvalidAmountError, InvariantError, StoreError } from './errors.ts';
 import type { Announcer } from './events.ts';
 import { Hold, type HoldKeeper, type SettleOptions, type WatchedHold } from './hold.ts';
 import { HoldWatch } from './hold-watch.ts';
-import { type Amounts, toDecimalText } from './ledger/amount.ts';
+import type { Amounts } from './ledger/amount.ts';
 import { actualAmounts } from './ledger/charge-row.ts';
-import { type Denial, frozenDenial, shortfallDenials, uncoveredDenial } from './ledger/denial.ts';
+import { type Denial, frozenDenial, shortfallDenials, uncoveredDenial } from './denial.ts';
 import { fits } from './ledger/envelope.ts';
 import { type Labels, type LabelSet, labelSet } from './ledger/labels.ts';
 import type { Plan } from './ledger/plan.ts';
@@ -22,6 +16,7 @@ import { type StepAmounts, toDecimals, toStepAmounts, type Units } from './ledge
 import { contains } from './ledger/window.ts';
 import { OperationQueue } from './operation-queue.ts';
 import type { PolicyDesk } from './policy-desk.ts';
+import { denialsOf, refusalOf } from './refusal.ts';
 import {
   type ChargeOptions,
   checkDescription,
@@ -110,7 +105,7 @@ export class Spending implements HoldKeeper {
       case 'denied':
         return { ok: false, denials: this.#denied(answer, asked, who.labels, plan) };
       default:
-        throw this.#refusal(id, answer);
+        throw refusalOf(id, answer, this.units);
     }
   }
 
@@ -152,7 +147,7 @@ export class Spending implements HoldKeeper {
     }));
     const answer = asking instanceof Promise ? await asking : asking;
     if (answer.kind === 'charged') return this.#noteCharge(answer.charge, answer.replayed);
-    if (answer.kind !== 'unknown_hold') throw this.#refusal(record.id, answer);
+    if (answer.kind !== 'unknown_hold') throw refusalOf(record.id, answer, this.units);
     // The hold was resolved and forgotten long ago: what was spent is recorded all the same.
     const who =
       labels === undefined
@@ -164,14 +159,14 @@ export class Spending implements HoldKeeper {
 
   async release(record: HoldRecord): Promise<void> {
     const answer = await this.#ask(() => ({ kind: 'release', id: record.id }));
-    if (answer.kind !== 'released') throw this.#refusal(record.id, answer);
+    if (answer.kind !== 'released') throw refusalOf(record.id, answer, this.units);
     if (answer.charge !== null) this.#noteCharge(answer.charge, answer.replayed);
   }
 
   async extend(record: HoldRecord, ttlMs: number): Promise<number> {
     checkTtl('ttlMs', ttlMs);
     const answer = await this.#ask(() => ({ kind: 'extend', id: record.id, ttlMs }));
-    if (answer.kind !== 'extended') throw this.#refusal(record.id, answer);
+    if (answer.kind !== 'extended') throw refusalOf(record.id, answer, this.units);
     return answer.expiresAtMs;
   }
 
@@ -292,7 +287,7 @@ export class Spending implements HoldKeeper {
       const { lines } = this.#desk.plan(amounts, labels.labels, this.now());
       return { kind: 'charge', id, fresh, amounts, labels, description, lines, late };
     });
-    if (answer.kind !== 'charged') throw this.#refusal(id, answer);
+    if (answer.kind !== 'charged') throw refusalOf(id, answer, this.units);
     return this.#noteCharge(answer.charge, answer.replayed);
   }
 
@@ -308,66 +303,11 @@ export class Spending implements HoldKeeper {
     labels: Labels,
     plan: Plan | undefined,
   ): Denials {
-    const denials = this.#denials(answer, asked, labels, plan);
+    const denials = denialsOf(answer, { amounts: asked, labels, freeze: plan?.freeze }, this.units);
     const [first] = denials;
     if (first === undefined) throw new InvariantError(`A denial (${answer.reason}) names no line`);
     this.#announcer.emit('denied', { ...first, denials });
     return [first, ...denials.slice(1)];
-  }
-
-  #denials(
-    answer: Extract<Answer, { kind: 'denied' }>,
-    asked: StepAmounts,
-    labels: Labels,
-    plan: Plan | undefined,
-  ): readonly Denial[] {
-    switch (answer.reason) {
-      case 'frozen':
-        return [frozenDenial(plan?.freeze, asked, this.units)];
-      case 'uncovered':
-        return [uncoveredDenial(labels, asked, this.units)];
-      default:
-        return shortfallDenials(answer.reason, answer.shortfalls, this.units);
-    }
-  }
-
-  /** What an answer that is not the one hoped for is thrown as. */
-  #refusal(id: string, answer: Answer): Error {
-    switch (answer.kind) {
-      case 'conflict':
-        return this.#conflict(id, answer.hold, answer.charge);
-      case 'unknown_hold':
-        return new HoldNotFoundError(
-          id,
-          `No hold ${JSON.stringify(id)} is known: it was never taken, or was resolved more than 7 days ago`,
-        );
-      default:
-        return new InvariantError(
-          `The store answered ${answer.kind} to an operation on ${JSON.stringify(id)}`,
-        );
-    }
-  }
-
-  #conflict(id: string, hold: HoldRecord | null, charge: ChargeRecord | null): ConflictError {
-    const held = hold === null ? '' : `a hold of ${this.#describe(hold.amounts)} (${hold.state})`;
-    const charged = charge === null ? '' : `a charge of ${this.#describe(charge.amounts)}`;
-    const recorded = {
-      hold: hold?.state ?? null,
-      charge: charge === null ? null : toCharge(charge, this.units, true),
-    };
-    return new ConflictError(
-      id,
-      recorded,
-      `Id ${JSON.stringify(id)} already stands for ${[held, charged].filter(Boolean).join(' and ')}; ` +
-        `repeat that exactly, or give a new spend a new id`,
-    );
-  }
-
-  #describe(amounts: StepAmounts): string {
-    const parts = amounts.map(
-      ({ unit, steps }) => `${toDecimalText(steps, this.units.get(unit)?.decimals ?? 0)} ${unit}`,
-    );
-    return parts.length === 0 ? 'nothing' : parts.join(', ');
   }
 
   #noteApplied(applied: Applied): void {

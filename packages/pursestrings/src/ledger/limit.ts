@@ -1,4 +1,4 @@
-import { type Amounts, MAX_ENVELOPE_STEPS, toDecimalText, toSteps } from './amount.ts';
+import { type Amounts, MAX_ENVELOPE_STEPS, toSteps } from './amount.ts';
 import { InvalidAmountError, InvalidLimitError, shown } from './invalid.ts';
 import { MAX_LABEL_NAME_LENGTH, MAX_LABEL_VALUE_LENGTH } from './labels.ts';
 import type { Unit, Units } from './unit.ts';
@@ -244,7 +244,8 @@ function checkedEach(name: string, each: Limit['each']): readonly string[] {
   if (new Set(each).size !== each.length) {
     throw new InvalidLimitError(name, 'each', `names a label twice: ${each.join(', ')}`);
   }
-  return [...each].sort();
+  const labels: readonly string[] = each;
+  return [...labels].sort();
 }
 
 function checkLabelName(name: string, field: string, label: unknown): void {
@@ -305,9 +306,4 @@ function shapeText(limit: Limit, where: Rule['where'], each: readonly string[]):
     ({ label, values }) => `${keyPart(label)}=${[...values].sort().map(keyPart).join(',')}`,
   );
   return [`${period}${zone}`, labels.join(';'), each.map(keyPart).join(',')].join('|');
-}
-
-/** Says a cap in words: `5 usd`. */
-export function describeCap(terms: Terms, units: Units): string {
-  return `${toDecimalText(terms.capSteps, units.get(terms.unit)?.decimals ?? 0)} ${terms.unit}`;
 }

@@ -62,13 +62,11 @@ export function envelopeKey(group: string, values: readonly string[]): string {
 /** A limit with its current window, and the groups of its envelopes in that window. */
 class RulePage {
   readonly #rule: Rule;
-  #window: Window;
-  #groups: readonly string[];
+  #window: Window = NO_WINDOW;
+  #groups: readonly string[] = [];
 
   constructor(rule: Rule) {
     this.#rule = rule;
-    this.#window = rule.findWindow(0);
-    this.#groups = this.#groupsIn(this.#window);
   }
 
   /** Adds the lines of a spend under this limit. */
@@ -99,5 +97,8 @@ class RulePage {
     return this.#rule.caps.map(({ keyPrefix }) => envelopeGroup(keyPrefix, window));
   }
 }
+
+/** Stands for a window not looked for yet: it contains no time. */
+const NO_WINDOW: Window = { key: '', startMs: 0, endMs: 0 };
 
 const NO_VALUES: readonly string[] = [];

@@ -80,7 +80,9 @@ export function windowFinder(period: Period, timeZone: string): WindowFinder {
 export function dependsOnTimeZone(period: Period): boolean {
   if (typeof period !== 'object' || period === null) return period !== 'total';
   const { every, from } = period;
-  return String(every).endsWith('mo') || (from !== undefined && !hasOffset(from));
+  return (
+    (typeof every === 'string' && every.endsWith('mo')) || (from !== undefined && !hasOffset(from))
+  );
 }
 
 /**
@@ -218,5 +220,5 @@ function hasOffset(from: string): boolean {
 }
 
 function utcKey(startMs: number): string {
-  return new Date(startMs).toISOString().replace('.000Z', 'Z');
+  return Temporal.Instant.fromEpochMilliseconds(startMs).toString();
 }

@@ -6,8 +6,8 @@ import type { Charge } from '../../src/charge.ts';
 import type { Limit } from '../../src/ledger/limit.ts';
 import { meteredFetch } from '../../src/llm/index.ts';
 import type { MeterOptions } from '../../src/llm/index.ts';
-import { openPurse } from '../../src/purse.ts';
-import type { Purse, PurseOptions } from '../../src/purse.ts';
+import { openPurse, type Purse } from '../../src/purse.ts';
+import type { PurseOptions } from '../../src/purse-options.ts';
 import { loopbackProvider } from '../../src/testing/loopback-provider.ts';
 import type {
   LoopbackProvider,

@@ -39,7 +39,7 @@ const stores: readonly [string, number, () => LedgerStore][] = [
   ['memory', LONG ? 10_000 : 400, () => memory({ clock })],
   [
     'SQLite',
-    LONG ? 10_000 : 120,
+    LONG ? 10_000 : 200,
     () => {
       ledgers += 1;
       return file.forLedger(`model-${ledgers}`);
@@ -52,7 +52,7 @@ for (const [name, numRuns, makeStore] of stores) {
     `${name}: ${numRuns} random command sequences agree with the model`,
     async () => {
       await fc.assert(
-        fc.asyncProperty(fc.array(command, { minLength: 1, maxLength: 60 }), async (commands) => {
+        fc.asyncProperty(fc.array(command, { minLength: 1, maxLength: 60, size: 'max' }), async (commands) => {
           clock.set(START);
           const purse = await openPurse({ store: makeStore(), limits: MODEL_LIMITS });
           const runner = new CommandRunner(purse, clock);

@@ -63,7 +63,8 @@ const stores: readonly [string, number, () => readonly [LedgerStore, LedgerStore
     () => {
       ledgers += 1;
       const [first, second] = files.map((file) => file.forLedger(`i-${ledgers}`));
-      return [first as LedgerStore, second as LedgerStore];
+      if (first === undefined || second === undefined) throw new Error('two files are open');
+      return [first, second];
     },
   ],
 ];
@@ -74,7 +75,11 @@ for (const [name, numRuns, makeStores] of stores) {
     async () => {
       await fc.assert(
         fc.asyncProperty(
-          fc.array(fc.array(step, { minLength: 1, maxLength: 10 }), { minLength: 1, maxLength: 8 }),
+          fc.array(fc.array(step, { minLength: 1, maxLength: 10, size: 'max' }), {
+            minLength: 1,
+            maxLength: 8,
+            size: 'max',
+          }),
           (groups) => interleave(makeStores(), groups),
         ),
         { numRuns },

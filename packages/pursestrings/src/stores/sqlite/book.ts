@@ -1,4 +1,4 @@
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { DatabaseSync } from 'node:sqlite';
 import type { Book } from '../../ledger/apply.ts';
 import { stepsOf } from '../../ledger/charge-row.ts';
 import type { LabelSet } from '../../ledger/labels.ts';
@@ -25,6 +25,7 @@ import {
   writePlace,
   writeEnvelopeIds,
 } from './rows.ts';
+import { prepareStatements, type Statements } from './statements.ts';
 import { SqliteTotals } from './totals.ts';
 
 const DAY_MS = 86_400_000;
@@ -79,7 +80,7 @@ export class SqliteBook implements Book, References {
     this.#ledger = ledger;
     this.#journalMs = bounds.journalMs;
     this.#maxEnvelopes = bounds.maxEnvelopes;
-    this.#statements = prepare(database);
+    this.#statements = prepareStatements(database);
     this.totals = new SqliteTotals(database, ledger);
   }
 
@@ -426,50 +427,4 @@ const NO_HOLDS: readonly HoldRecord[] = [];
 function attention(hold: HoldRecord): readonly [open: number, dueAtMs: number] {
   if (hold.state === 'open') return [1, hold.expiresAtMs];
   return [0, (hold.resolvedAtMs ?? 0) + RESOLVED_HOLD_TTL_MS];
-}
-
-type Statements = { readonly [Name in keyof typeof SQL]: StatementSync };
-
-const SQL = {
-  revision: 'SELECT revision FROM purse_ledgers WHERE id = ?',
-  envelopeSequence: "SELECT seq FROM sqlite_sequence WHERE name = 'purse_envelopes'",
-  countEnvelopes: 'SELECT count(*) AS n FROM purse_envelopes WHERE ledger = ?',
-  termsById: 'SELECT content FROM purse_terms WHERE id = ?',
-  termsByContent: 'SELECT id FROM purse_terms WHERE content = ?',
-  insertTerms: 'INSERT INTO purse_terms (content) VALUES (?)',
-  envelopeById: 'SELECT * FROM purse_envelopes WHERE id = ?',
-  envelopeByKey: 'SELECT * FROM purse_envelopes WHERE ledger = ? AND key = ?',
-  insertEnvelope: `INSERT INTO purse_envelopes
-    (ledger, key, place, ends_at, spent, held, pruned, crossed, saturated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  updateEnvelope: `UPDATE purse_envelopes
-    SET spent = ?, held = ?, pruned = ?, crossed = ?, saturated = ? WHERE id = ?`,
-  closedEnvelopes: `SELECT id FROM purse_envelopes
-    WHERE ledger = ? AND ends_at <= ? AND held = 0 ORDER BY ends_at LIMIT ?`,
-  deleteEnvelope: 'DELETE FROM purse_envelopes WHERE id = ?',
-  hold: 'SELECT * FROM purse_holds WHERE ledger = ? AND id = ?',
-  insertHold: `INSERT INTO purse_holds
-    (ledger, id, open, due_at, state, expires_at, resolved_at, amounts, labels, description,
-     if_abandoned, occupied, said, lines) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  updateHold: `UPDATE purse_holds
-    SET open = ?, due_at = ?, state = ?, expires_at = ?, resolved_at = ? WHERE ledger = ? AND id = ?`,
-  nextDue:
-    'SELECT due_at FROM purse_holds WHERE ledger = ? AND open = 1 AND due_at > ? ORDER BY due_at LIMIT 1',
-  anyDue: 'SELECT 1 FROM purse_holds WHERE ledger = ? AND open = 1 AND due_at <= ? LIMIT 1',
-  dueHolds:
-    'SELECT * FROM purse_holds WHERE ledger = ? AND open = 1 AND due_at <= ? ORDER BY due_at LIMIT ?',
-  forgettableHolds:
-    'SELECT id FROM purse_holds WHERE ledger = ? AND open = 0 AND due_at <= ? ORDER BY due_at LIMIT ?',
-  deleteHold: 'DELETE FROM purse_holds WHERE ledger = ? AND id = ?',
-  charge: 'SELECT * FROM purse_journal WHERE ledger = ? AND id = ?',
-  insertCharge: `INSERT INTO purse_journal
-    (ledger, id, at, amounts, labels, description, held, overrun, late, corrects, crossed, envelopes)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  oldCharges:
-    'SELECT seq, amounts, envelopes FROM purse_journal WHERE ledger = ? AND at <= ? ORDER BY at LIMIT ?',
-  deleteCharge: 'DELETE FROM purse_journal WHERE seq = ?',
-};
-
-function prepare(database: DatabaseSync): Statements {
-  const entries = Object.entries(SQL).map(([name, sql]) => [name, database.prepare(sql)]);
-  return Object.fromEntries(entries) as Statements;
 }

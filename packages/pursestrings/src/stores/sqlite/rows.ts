@@ -152,5 +152,5 @@ export function rowIdOf(envelope: Envelope): number {
 }
 
 function textOrUndefined(value: unknown): string | undefined {
-  return value === null ? undefined : String(value);
+  return typeof value === 'string' ? value : undefined;
 }

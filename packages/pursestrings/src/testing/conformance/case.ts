@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import type { Clock } from '../../clock.ts';
 import { BudgetExceededError } from '../../errors.ts';
 import type { Limit } from '../../ledger/limit.ts';
-import { openPurse, type Purse, type PurseOptions } from '../../purse.ts';
+import { openPurse, type Purse } from '../../purse.ts';
+import type { PurseOptions } from '../../purse-options.ts';
 import type { LedgerStore } from '../../stores/store.ts';
 import { type ManualClock, manualClock } from '../manual-clock.ts';
 

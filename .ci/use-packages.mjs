@@ -1,0 +1,36 @@
+// Run inside a project that has nothing but the packed packages: every entry point must work there.
+import assert from 'node:assert/strict';
+import { openPurse } from 'pursestrings';
+import { meteredFetch } from 'pursestrings/llm';
+import { memory } from 'pursestrings/stores/memory';
+import { sqlite } from 'pursestrings/stores/sqlite';
+import { loopbackProvider, manualClock } from 'pursestrings/testing';
+
+const clock = manualClock('2026-03-29T00:30:00Z');
+for (const store of [memory({ clock }), sqlite('./purse.db', { clock })]) {
+  const purse = await openPurse({
+    store,
+    limits: [{ name: 'all', cap: { usd: 1, tokens: 1_000_000 } }],
+  });
+  const hold = await purse.reserve({ usd: 0.4 }, { agent: 'a1' });
+  assert.deepEqual((await hold.settle({ usd: 0.3 })).amounts, { usd: 0.3 });
+  assert.equal((await purse.tryReserve({ usd: 0.8 })).ok, false);
+  assert.equal((await purse.verify()).ok, true);
+
+  const provider = await loopbackProvider({ ratesUsdPerMillion: { input: 2.5, output: 10 } });
+  const answer = await meteredFetch(purse)(`${provider.url}/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({
+      model: 'gpt-4o',
+      max_tokens: 20,
+      messages: [{ role: 'user', content: 'Hi' }],
+    }),
+  });
+  assert.equal(answer.status, 200);
+  await answer.json();
+  assert.equal((await purse.report()).rows[0]?.charges, 2);
+  await provider.close();
+  await purse.close();
+  await store.close();
+}

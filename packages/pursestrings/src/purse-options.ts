@@ -1,0 +1,109 @@
+import type { Clock } from './clock.ts';
+import { InvalidOptionError } from './errors.ts';
+import type { Labels } from './ledger/labels.ts';
+import type { Limit } from './ledger/limit.ts';
+import type { UnitOptions } from './ledger/unit.ts';
+import { resolveTimeZone } from './ledger/window.ts';
+import { checkTtl } from './spend-options.ts';
+import { checkLedgerName } from './store-url.ts';
+import type { LedgerStore } from './stores/store.ts';
+
+/** How a purse is opened. */
+export interface PurseOptions {
+  /** Where the ledger lives: a store, or a URL such as `'sqlite:./purse.db'`. Default `'memory:'`. */
+  readonly store?: LedgerStore | string;
+  /** The name of the ledger inside its store: 1 to 64 of `A-Z a-z 0-9 _ -`. Default `'default'`. */
+  readonly ledger?: string;
+  /** Written to the ledger's policy by name; limits not named here stay. */
+  readonly limits?: readonly Limit[];
+  /** Units besides `usd`, `sats`, `tokens`, `calls` and `slots`. */
+  readonly units?: Readonly<Record<string, UnitOptions>>;
+  /** The IANA zone of calendar windows, for limits that name none. Default `'UTC'`. */
+  readonly timeZone?: string;
+  /** How long a hold lives that names no `ttlMs`, in milliseconds. Default 600,000. */
+  readonly holdTtlMs?: number;
+  /** What becomes of a spend that no limit covers. Default `'deny'`. */
+  readonly uncovered?: 'deny' | 'allow';
+  /** The clock of a store that is made here from a URL. A store that is passed in has its own. */
+  readonly clock?: Clock;
+}
+
+/** Which charges of the journal. */
+export interface JournalOptions {
+  /** Only charges that carry these labels. */
+  readonly labels?: Labels;
+  /** From this time on. */
+  readonly since?: Date;
+  /** Up to but not including this time. */
+  readonly until?: Date;
+  /** Default `'newest'`, which comes first. */
+  readonly order?: 'newest' | 'oldest';
+}
+
+/** Which report. */
+export interface ReportQuery {
+  /** The labels whose values get rows of their own. Default none: one row. */
+  readonly by?: readonly string[];
+  /** Default: all that the ledger keeps. */
+  readonly since?: Date;
+  /** Default: now. */
+  readonly until?: Date;
+}
+
+/** How a purse is doing. */
+export interface Health {
+  /** The store answers. */
+  readonly ok: boolean;
+  /** The kind of store. */
+  readonly store: string;
+  /** How long the store took to answer, in milliseconds. */
+  readonly latencyMs: number;
+  /** The store's time minus this process's, in milliseconds. */
+  readonly clockOffsetMs: number;
+  /** Operations of this purse that have no answer yet. */
+  readonly pending: number;
+}
+
+/** The options of a purse, checked, with their defaults. */
+export interface PurseSettings {
+  readonly timeZone: string;
+  readonly holdTtlMs: number;
+  readonly uncovered: 'deny' | 'allow';
+}
+
+/** Checks how a purse is to be opened. @throws InvalidOptionError that names the option. */
+export function checkedSettings(options: PurseOptions): PurseSettings {
+  if (options.ledger !== undefined) checkLedgerName(options.ledger);
+  if (options.holdTtlMs !== undefined) checkTtl('holdTtlMs', options.holdTtlMs);
+  if (
+    options.uncovered !== undefined &&
+    options.uncovered !== 'deny' &&
+    options.uncovered !== 'allow'
+  ) {
+    throw new InvalidOptionError(
+      `uncovered is ${JSON.stringify(options.uncovered)}; it must be 'deny' or 'allow'`,
+    );
+  }
+  const timeZone = options.timeZone ?? 'UTC';
+  try {
+    resolveTimeZone(timeZone);
+  } catch {
+    throw new InvalidOptionError(
+      `timeZone is ${JSON.stringify(timeZone)}, which is no IANA time zone, such as 'Europe/Berlin'`,
+    );
+  }
+  return {
+    timeZone,
+    holdTtlMs: options.holdTtlMs ?? 600_000,
+    uncovered: options.uncovered ?? 'deny',
+  };
+}
+
+/** The time of a date. @throws InvalidOptionError for one that is invalid. */
+export function timeOf(name: string, date: Date): number {
+  const timeMs = date instanceof Date ? date.getTime() : Number.NaN;
+  if (Number.isNaN(timeMs)) {
+    throw new InvalidOptionError(`${name} is ${String(date)}; it must be a valid Date`);
+  }
+  return timeMs;
+}
