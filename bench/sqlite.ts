@@ -75,7 +75,7 @@ class RawLedger {
       settleHold: `UPDATE purse_holds SET open = 0, due_at = ?, state = 'settled', resolved_at = ?
                    WHERE ledger = 1 AND id = ?`,
       charge: `INSERT INTO purse_journal (ledger, id, at, amounts, labels, description, held, overrun, late,
-               corrects, crossed, envelopes) VALUES (1, ?, ?, ?, ?, NULL, ?, 0, 0, NULL, '[]', ?)`,
+               abandoned, corrects, crossed, envelopes) VALUES (1, ?, ?, ?, ?, NULL, ?, 0, 0, 0, NULL, '[]', ?)`,
       total: `INSERT INTO purse_totals VALUES (1, ?, ?, ?, ?, 1, 0)
               ON CONFLICT DO UPDATE SET charges = charges + 1, amounts = excluded.amounts`,
     };

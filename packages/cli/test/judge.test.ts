@@ -27,6 +27,7 @@ const DEATH: Charge = {
   labels: {},
   overrun: false,
   late: false,
+  abandoned: false,
   replayed: false,
   crossed: [],
 };

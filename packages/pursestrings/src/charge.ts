@@ -19,6 +19,8 @@ export interface Charge {
   readonly overrun: boolean;
   /** It was settled after its hold had been resolved otherwise. */
   readonly late: boolean;
+  /** Its hold's time passed and nobody had said what was spent, so all of it counts as spent. */
+  readonly abandoned: boolean;
   /** This very call did not record it: an earlier one with the same id had. */
   readonly replayed: boolean;
   /** The id of the charge that this row corrects. */
@@ -38,6 +40,7 @@ export function toCharge(record: ChargeRecord, units: Units, replayed: boolean):
     ...(record.held !== undefined && { held: toDecimals(record.held, units) }),
     overrun: record.overrun,
     late: record.late,
+    abandoned: record.abandoned,
     replayed,
     ...(record.corrects !== undefined && { corrects: record.corrects }),
     crossed: record.crossed,

@@ -31,6 +31,7 @@ export {
  * ```
  */
 export class BudgetExceededError extends PurseError {
+  static override readonly brand: string = 'BudgetExceededError';
   readonly denial: Denial;
   readonly denials: readonly Denial[];
   /** What was asked, in decimals of `unit`. */
@@ -63,6 +64,7 @@ export class BudgetExceededError extends PurseError {
 
 /** An id is known with other content; nothing was done. `recorded` is what stands under it. */
 export class ConflictError extends PurseError {
+  static override readonly brand: string = 'ConflictError';
   readonly id: string;
   readonly recorded: Recorded;
 
@@ -82,6 +84,7 @@ export interface Recorded {
 
 /** No hold with this id is open: it never was, or it was forgotten after its time. */
 export class HoldNotFoundError extends PurseError {
+  static override readonly brand: string = 'HoldNotFoundError';
   readonly id: string;
 
   constructor(id: string, message: string) {
@@ -92,6 +95,7 @@ export class HoldNotFoundError extends PurseError {
 
 /** Nobody knows what this model costs, so no money goes out for it. */
 export class PriceUnknownError extends PurseError {
+  static override readonly brand: string = 'PriceUnknownError';
   readonly model: string;
 
   constructor(model: string, message: string) {
@@ -122,6 +126,7 @@ export type StoreFailure =
  * `OUTCOME_UNKNOWN` the operation may have happened: ask again with the same id.
  */
 export class StoreError extends PurseError {
+  static override readonly brand: string = 'StoreError';
   readonly failure: StoreFailure;
   declare readonly code: StoreErrorCode;
 
@@ -164,10 +169,10 @@ function search(
   const found = denialsIn(value);
   if (found !== null) return new BudgetExceededError(found, { cause: root });
   for (const place of PLACES) {
-    const inside = search(Reflect.get(value, place), root, depth + 1, seen);
+    const inside = search(read(value, place), root, depth + 1, seen);
     if (inside !== null) return inside;
   }
-  const errors: unknown = Reflect.get(value, 'errors');
+  const errors: unknown = read(value, 'errors');
   for (const error of Array.isArray(errors) ? errors : []) {
     const inside = search(error, root, depth + 1, seen);
     if (inside !== null) return inside;
@@ -190,12 +195,21 @@ function searchText(
 }
 
 function denialsIn(value: object): [Denial, ...Denial[]] | null {
-  const given: unknown = Reflect.get(value, 'denials') ?? [Reflect.get(value, 'denial')];
+  const given: unknown = read(value, 'denials') ?? [read(value, 'denial')];
   if (!Array.isArray(given)) return null;
   const denials = given.map(readDenial);
   const [first, ...rest] = denials;
   if (first === undefined || first === null || rest.includes(null)) return null;
   return [first, ...rest.filter((denial) => denial !== null)];
+}
+
+/** Reads a property of anything; one that throws is not there. */
+function read(value: object, name: string): unknown {
+  try {
+    return Reflect.get(value, name);
+  } catch {
+    return undefined;
+  }
 }
 
 const REASONS = new Set<unknown>(['exceeds', 'frozen', 'uncovered', 'too_many_envelopes']);

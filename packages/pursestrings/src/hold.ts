@@ -1,8 +1,12 @@
 import type { Charge } from './charge.ts';
+import { ConflictError } from './errors.ts';
 import type { Amounts } from './ledger/amount.ts';
 import type { Labels } from './ledger/labels.ts';
 import type { HoldRecord } from './ledger/records.ts';
 import { toDecimals, type Units } from './ledger/unit.ts';
+
+/** States in which somebody has said what became of a hold. */
+const SAID: ReadonlySet<string> = new Set(['settled', 'released', 'corrected']);
 
 /** What is said at a settle besides the amounts. */
 export interface SettleOptions {
@@ -15,6 +19,8 @@ export interface SettleOptions {
 export interface HoldKeeper {
   readonly units: Units;
   settle(record: HoldRecord, actual: Amounts | undefined, options: SettleOptions): Promise<Charge>;
+  /** Settles as held, unless somebody has said what became of the hold. */
+  settleUnresolved(record: HoldRecord): Promise<void>;
   release(record: HoldRecord): Promise<void>;
   extend(record: HoldRecord, ttlMs: number): Promise<number>;
   /** Watches for what aborts a hold's signal, until the hold is resolved. */
@@ -47,19 +53,23 @@ export interface WatchedHold {
  * ```
  */
 export class Hold implements AsyncDisposable {
+  /** This very call did not take the hold: an earlier one with the same id had. */
+  readonly replayed: boolean;
   readonly #record: HoldRecord;
   readonly #keeper: HoldKeeper;
   #expiresAtMs: number;
-  #resolved = false;
+  #resolved: boolean;
   #underWay: Promise<unknown> | undefined;
   #controller: AbortController | undefined;
   #watched: WatchedHold | undefined;
 
   /** @internal Purses make holds. */
-  constructor(record: HoldRecord, keeper: HoldKeeper) {
+  constructor(record: HoldRecord, keeper: HoldKeeper, replayed: boolean) {
     this.#record = record;
     this.#keeper = keeper;
     this.#expiresAtMs = record.expiresAtMs;
+    this.#resolved = SAID.has(record.state);
+    this.replayed = replayed;
   }
 
   /** The idempotency key: any process that knows it can take the hold up by `purse.hold(id)`. */
@@ -81,7 +91,7 @@ export class Hold implements AsyncDisposable {
     return new Date(this.#expiresAtMs);
   }
 
-  /** True once this object has settled or released the hold. */
+  /** True once the hold is known here to be settled or released. */
   get resolved(): boolean {
     return this.#resolved;
   }
@@ -144,7 +154,9 @@ export class Hold implements AsyncDisposable {
   /** Settles as held, unless something has resolved the hold. */
   async finish(): Promise<void> {
     await this.#underWay?.catch(() => undefined);
-    if (!this.#resolved) await this.settle();
+    if (this.#resolved) return;
+    await this.#keeper.settleUnresolved(this.#record);
+    this.#resolve();
   }
 
   /**
@@ -156,11 +168,12 @@ export class Hold implements AsyncDisposable {
     await this.#underWay?.catch(() => undefined);
     if (this.#resolved) return;
     try {
-      if (this.#record.ifAbandoned === 'charge') await this.settle();
+      if (this.#record.ifAbandoned === 'charge') await this.finish();
       else await this.release();
     } catch (error) {
       this.#stopWatch();
-      this.#keeper.failed(error);
+      // Settled by another object meanwhile: then it was not abandoned.
+      if (!ConflictError.isInstance(error)) this.#keeper.failed(error);
     }
   }
 

@@ -5,6 +5,9 @@ import { type EmbeddedStore, isEmbedded, type LedgerStore } from './stores/store
 /** The most operations that may wait for the store; past it new ones are refused. */
 export const MAX_PENDING = 100_000;
 
+/** How many flushes in a row may be made without waiting for the end of the turn. */
+const MAX_PROMPT_FLUSHES = 32;
+
 /** The most operations that go to the store at once. */
 const MAX_BATCH = 1024;
 
@@ -26,6 +29,7 @@ export class OperationQueue {
   #waiting: Waiting[] = [];
   #inFlight = 0;
   #lastBatchSize = 0;
+  #promptFlushes = 0;
   #scheduled = false;
   #idle: (() => void)[] = [];
 
@@ -72,7 +76,7 @@ export class OperationQueue {
 
   /** Waits until every operation handed over has its answer. */
   async drain(): Promise<void> {
-    if (this.pending > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    while (this.pending > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
   #schedule(): void {
@@ -82,9 +86,12 @@ export class OperationQueue {
       this.#scheduled = false;
       void this.#flush();
     };
-    // Where operations have come one by one, waiting for the end of the turn would gain nothing.
-    if (this.#lastBatchSize > 1) setImmediate(flush);
-    else queueMicrotask(flush);
+    // Where operations have come one by one, waiting for the end of the turn would gain nothing;
+    // but a loop that only spends must not keep timers and sockets from their turn for ever.
+    const alone = this.#lastBatchSize <= 1 && this.#promptFlushes < MAX_PROMPT_FLUSHES;
+    this.#promptFlushes = alone ? this.#promptFlushes + 1 : 0;
+    if (alone) queueMicrotask(flush);
+    else setImmediate(flush);
   }
 
   async #flush(): Promise<void> {
@@ -109,13 +116,17 @@ export class OperationQueue {
     const ids = new Set<string>();
     const batch: Waiting[] = [];
     const later: Waiting[] = [];
+    let taken = 0;
     for (const waiting of this.#waiting) {
+      if (batch.length === MAX_BATCH) break;
+      taken += 1;
       const { id } = waiting.operation;
-      if (batch.length >= MAX_BATCH || ids.has(id)) later.push(waiting);
+      if (ids.has(id)) later.push(waiting);
       else batch.push(waiting);
       ids.add(id);
     }
-    this.#waiting = later;
+    const rest = this.#waiting.slice(taken);
+    this.#waiting = later.length === 0 ? rest : [...later, ...rest];
     return batch;
   }
 }

@@ -1,7 +1,10 @@
-import { StoreError } from './errors.ts';
+import { InvalidOptionError, StoreError } from './errors.ts';
 import { type Planner, planner } from './ledger/plan.ts';
 import { compilePolicy, type Policy, type Rulebook, samePolicy } from './ledger/policy.ts';
 import { isEmbedded, type LedgerStore } from './stores/store.ts';
+
+/** The most characters of a policy, written as JSON. */
+const MAX_POLICY_LENGTH = 8_000_000;
 
 /** How often a change of policy is tried against other writers. */
 const MAX_WRITES = 64;
@@ -45,11 +48,13 @@ export class PolicyDesk {
     for (let attempt = 0; attempt < MAX_WRITES; attempt += 1) {
       const standing = await this.#store.readPolicy();
       const wanted = edit(standing);
-      compilePolicy(wanted);
+      const rulebook = compilePolicy(wanted);
+      checkSize(wanted);
       if (samePolicy(standing, wanted)) return this.#use(standing);
       const written = await this.#store.writePolicy(wanted, standing.revision);
-      this.#use(written);
-      if (written.revision === standing.revision + 1 && samePolicy(written, wanted)) return;
+      if (written.revision === standing.revision + 1 && samePolicy(written, wanted)) {
+        return this.#take({ ...rulebook, policy: written });
+      }
     }
     throw new StoreError(
       'STORE_UNAVAILABLE',
@@ -61,7 +66,21 @@ export class PolicyDesk {
 
   #use(policy: Policy): void {
     if (policy.revision === this.#rulebook.policy.revision) return;
-    this.#rulebook = compilePolicy(policy);
-    this.#plan = planner(this.#rulebook);
+    this.#take(compilePolicy(policy));
+  }
+
+  #take(rulebook: Rulebook): void {
+    this.#rulebook = rulebook;
+    this.#plan = planner(rulebook);
+  }
+}
+
+function checkSize(policy: Policy): void {
+  const { length } = JSON.stringify(policy);
+  if (length > MAX_POLICY_LENGTH) {
+    throw new InvalidOptionError(
+      `The policy would be ${length} characters long, and a ledger keeps at most ${MAX_POLICY_LENGTH}; ` +
+        `remove limits or freezes, or shorten their lists`,
+    );
   }
 }

@@ -1,5 +1,6 @@
 import type { Clock } from './clock.ts';
 import { InvalidOptionError } from './errors.ts';
+import { shown } from './ledger/invalid.ts';
 import type { Labels } from './ledger/labels.ts';
 import type { Limit } from './ledger/limit.ts';
 import type { UnitOptions } from './ledger/unit.ts';
@@ -73,6 +74,9 @@ export interface PurseSettings {
 
 /** Checks how a purse is to be opened. @throws InvalidOptionError that names the option. */
 export function checkedSettings(options: PurseOptions): PurseSettings {
+  if (options.limits !== undefined && !Array.isArray(options.limits)) {
+    throw new InvalidOptionError(`limits is ${shown(options.limits)}; it must be a list of limits`);
+  }
   if (options.ledger !== undefined) checkLedgerName(options.ledger);
   if (options.holdTtlMs !== undefined) checkTtl('holdTtlMs', options.holdTtlMs);
   if (
@@ -97,6 +101,16 @@ export function checkedSettings(options: PurseOptions): PurseSettings {
     holdTtlMs: options.holdTtlMs ?? 600_000,
     uncovered: options.uncovered ?? 'deny',
   };
+}
+
+/** Checks a list of label names. @throws InvalidOptionError */
+export function checkedLabelNames(by: readonly string[]): readonly string[] {
+  if (!Array.isArray(by) || !by.every((label) => typeof label === 'string')) {
+    throw new InvalidOptionError(
+      `by is ${shown(by)}; it must be a list of labels, such as ['agent']`,
+    );
+  }
+  return [...new Set<string>(by)];
 }
 
 /** The time of a date. @throws InvalidOptionError for one that is invalid. */

@@ -1,10 +1,17 @@
 import { type Balance, type BalancesQuery, readBalances } from './balance.ts';
 import { type Charge, toCharge } from './charge.ts';
-import { BudgetExceededError, InvalidLimitError, StoreError } from './errors.ts';
+import {
+  BudgetExceededError,
+  ConflictError,
+  InvalidLimitError,
+  InvalidOptionError,
+  StoreError,
+} from './errors.ts';
 import { Announcer, type PurseEvents } from './events.ts';
 import type { Hold } from './hold.ts';
 import type { Amounts } from './ledger/amount.ts';
 import type { Denial } from './denial.ts';
+import { shown } from './ledger/invalid.ts';
 import { type Labels, labelSet } from './ledger/labels.ts';
 import type { Limit } from './ledger/limit.ts';
 import {
@@ -17,6 +24,7 @@ import {
 } from './ledger/policy.ts';
 import { type Report, reportRows, slotEnd, slotOf } from './ledger/report.ts';
 import {
+  checkedLabelNames,
   checkedSettings,
   type Health,
   type JournalOptions,
@@ -171,7 +179,8 @@ export class Purse implements AsyncDisposable {
    * Reserves, works, and settles as held unless the work settled or released by itself. When the
    * work throws, the hold is abandoned, which does what `ifAbandoned` says, and the error goes on.
    *
-   * @throws what `reserve` throws, before the work begins; what the work throws; StoreError
+   * @throws what `reserve` throws, before the work begins; ConflictError when the id's hold is
+   *   settled or released already, for then the work was done; what the work throws; StoreError
    */
   async run<T>(
     amounts: Amounts,
@@ -180,6 +189,7 @@ export class Purse implements AsyncDisposable {
     options: ReserveOptions = {},
   ): Promise<T> {
     const hold = await this.reserve(amounts, labels, options);
+    if (hold.resolved) throw alreadyDone(hold);
     let result: T;
     try {
       result = await work(hold);
@@ -201,10 +211,11 @@ export class Purse implements AsyncDisposable {
   /** Lists balances in their current windows. A limit without `each` always has one. */
   async *balances(query: BalancesQuery = {}): AsyncGenerator<Balance> {
     this.#assertOpen();
-    if (query.labels !== undefined) labelSet(query.labels);
+    const labels = labelSet(query.labels ?? {}).labels;
     await this.#spending.queue.resolveDue();
     await this.#desk.reload();
-    yield* readBalances(this.#store, this.#desk.rulebook, query, this.#spending.now());
+    const asked = query.limit === undefined ? { labels } : { limit: query.limit, labels };
+    yield* readBalances(this.#store, this.#desk.rulebook, asked, this.#spending.now());
   }
 
   /** Adds up spend by labels, from running totals: its cost does not follow the journal's length. */
@@ -215,7 +226,8 @@ export class Purse implements AsyncDisposable {
     const untilMs = slotEnd(
       query.until === undefined ? this.#spending.now() + 1 : timeOf('until', query.until),
     );
-    const by = [...new Set(query.by ?? [])];
+    const by = checkedLabelNames(query.by ?? []);
+    await this.#desk.reload();
     const totals = await this.#store.readTotals({ sinceMs, untilMs });
     const rows = reportRows(totals, by, this.#desk.rulebook.units);
     return { since: new Date(sinceMs), until: new Date(untilMs), ...rows };
@@ -224,11 +236,15 @@ export class Purse implements AsyncDisposable {
   /** Lists charges, newest first unless `order` says otherwise. */
   async *journal(query: JournalOptions = {}): AsyncGenerator<Charge> {
     this.#assertOpen();
-    if (query.labels !== undefined) labelSet(query.labels);
+    const { order = 'newest' } = query;
+    if (order !== 'newest' && order !== 'oldest') {
+      throw new InvalidOptionError(`order is ${shown(order)}; it must be 'newest' or 'oldest'`);
+    }
     await this.#spending.queue.resolveDue();
+    await this.#desk.reload();
     const read = {
-      order: query.order ?? 'newest',
-      ...(query.labels !== undefined && { labels: query.labels }),
+      order,
+      ...(query.labels !== undefined && { labels: labelSet(query.labels).labels }),
       ...(query.since !== undefined && { sinceMs: timeOf('since', query.since) }),
       ...(query.until !== undefined && { untilMs: timeOf('until', query.until) }),
     };
@@ -300,6 +316,7 @@ export class Purse implements AsyncDisposable {
   /** Adds the journal and the holds up again and compares every envelope, in one snapshot. */
   async verify(): Promise<Verification> {
     this.#assertOpen();
+    await this.#desk.reload();
     return verifyLedger(this.#store, this.#desk.rulebook.units);
   }
 
@@ -335,8 +352,7 @@ export class Purse implements AsyncDisposable {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#spending.queue.drain();
-    this.#spending.close();
+    await this.#spending.close();
     await this.#owned?.close();
   }
 
@@ -359,4 +375,13 @@ export class Purse implements AsyncDisposable {
       );
     }
   }
+}
+
+function alreadyDone(hold: Hold): ConflictError {
+  return new ConflictError(
+    hold.id,
+    { hold: 'resolved', charge: null },
+    `The work of ${JSON.stringify(hold.id)} was done before: its hold is settled or released. ` +
+      `Give new work a new id`,
+  );
 }

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { uuidv7 } from 'uuidv7';
 import { labelsAround } from './ambient-labels.ts';
 import { type Charge, toCharge } from './charge.ts';
@@ -43,6 +44,15 @@ export interface SpendingSettings {
 /** How often one operation is planned before its store counts as contended. */
 const MAX_PLANS = 1000;
 
+/**
+ * How often a charge is planned anew because the policy changes under it. After that it is posted
+ * by the plan it has: what was spent is recorded (rule 3).
+ */
+const MAX_PLANS_OF_CHARGES = 16;
+
+/** Plans an operation under the policy as it is known here. */
+type PlanOperation = (revision: number | null) => Operation;
+
 /** Carries spends to the store and their answers back: plan, ask, and plan again when told to. */
 export class Spending implements HoldKeeper {
   readonly queue: OperationQueue;
@@ -53,6 +63,8 @@ export class Spending implements HoldKeeper {
   readonly #announcer: Announcer;
   readonly #settings: SpendingSettings;
   #clockOffsetMs = 0;
+  /** How many spends are being planned again. */
+  #askingOn = 0;
 
   constructor(
     store: LedgerStore,
@@ -89,6 +101,7 @@ export class Spending implements HoldKeeper {
   ): Promise<Reserved> {
     checkSpendOptions(options);
     options.signal?.throwIfAborted();
+    if (!this.#knowsUnits(amounts)) await this.#desk.reload();
     const asked = this.#stepAmounts(amounts);
     const who = labelSet(labelsAround(labels));
     const id = options.id ?? uuidv7();
@@ -100,8 +113,8 @@ export class Spending implements HoldKeeper {
     const answer = asking instanceof Promise ? await asking : asking;
     switch (answer.kind) {
       case 'held':
-        if (options.signal?.aborted === true) return this.#giveUp(answer.hold, options.signal);
-        return { ok: true, hold: new Hold(answer.hold, this) };
+        if (options.signal?.aborted === true) return this.#giveUp(answer, options.signal);
+        return { ok: true, hold: new Hold(answer.hold, this, answer.replayed) };
       case 'denied':
         return { ok: false, denials: this.#denied(answer, asked, who.labels, plan) };
       default:
@@ -115,6 +128,7 @@ export class Spending implements HoldKeeper {
     options: ChargeOptions,
   ): Promise<Charge> {
     checkSpendOptions(options);
+    if (!this.#knowsUnits(amounts)) await this.#desk.reload();
     const spent = this.#stepAmounts(amounts);
     const occupied = spent.find(({ unit }) => this.units.get(unit)?.occupied);
     if (occupied !== undefined) {
@@ -133,28 +147,26 @@ export class Spending implements HoldKeeper {
     options: SettleOptions,
   ): Promise<Charge> {
     if (options.description !== undefined) checkDescription(options.description);
-    const labels = options.labels === undefined ? undefined : labelSet(options.labels);
+    if (actual !== undefined && !this.#knowsUnits(actual)) await this.#desk.reload();
     const said = actual === undefined ? NONE : this.#chargeable(toStepAmounts(actual, this.units));
-    const beyond = said.filter(({ unit }) => !record.amounts.some((held) => held.unit === unit));
-    const asking = this.#ask(() => ({
-      kind: 'settle',
-      id: record.id,
-      amounts: said,
-      labels,
-      description: options.description,
-      lines:
-        beyond.length === 0 ? [] : this.#desk.plan(beyond, record.labels.labels, this.now()).lines,
-    }));
+    const labels =
+      options.labels === undefined
+        ? record.labels
+        : labelSet({ ...record.labels.labels, ...options.labels });
+    const asking = this.#askSettle(record, said, labels, options.description, false);
     const answer = asking instanceof Promise ? await asking : asking;
     if (answer.kind === 'charged') return this.#noteCharge(answer.charge, answer.replayed);
     if (answer.kind !== 'unknown_hold') throw refusalOf(record.id, answer, this.units);
     // The hold was resolved and forgotten long ago: what was spent is recorded all the same.
-    const who =
-      labels === undefined
-        ? record.labels
-        : labelSet({ ...record.labels.labels, ...labels.labels });
     const description = options.description ?? record.description;
-    return this.#charge(record.id, false, actualAmounts(record, said), who, description, true);
+    return this.#charge(record.id, false, actualAmounts(record, said), labels, description, true);
+  }
+
+  /** Settles as held, unless somebody has said what became of the hold. */
+  async settleUnresolved(record: HoldRecord): Promise<void> {
+    const answer = await this.#askSettle(record, NONE, record.labels, undefined, true);
+    if (answer.kind === 'charged') this.#noteCharge(answer.charge, answer.replayed);
+    else if (answer.kind !== 'resolved') throw refusalOf(record.id, answer, this.units);
   }
 
   async release(record: HoldRecord): Promise<void> {
@@ -173,13 +185,15 @@ export class Spending implements HoldKeeper {
   /** Takes up an open hold by its id. */
   async find(id: string): Promise<Hold | null> {
     await this.queue.resolveDue();
+    await this.#desk.reload();
     const { items } = await this.#store.readHolds({ id });
     const record = items[0];
-    return record === undefined || record.state !== 'open' ? null : new Hold(record, this);
+    return record === undefined || record.state !== 'open' ? null : new Hold(record, this, true);
   }
 
   /** Says what a reserve would be told now, and changes nothing. */
   async check(amounts: Amounts, labels: Labels | undefined): Promise<readonly Denial[]> {
+    if (!this.#knowsUnits(amounts)) await this.#desk.reload();
     const asked = this.#stepAmounts(amounts);
     const who = labelSet(labelsAround(labels));
     await this.queue.resolveDue();
@@ -219,27 +233,69 @@ export class Spending implements HoldKeeper {
     this.#announcer.emit('error', error);
   }
 
-  close(): void {
+  /** Waits until every spend under way has its answer, then watches no hold any more. */
+  async close(): Promise<void> {
+    while (this.queue.pending > 0 || this.#askingOn > 0) {
+      await this.queue.drain();
+      await nextTurn();
+    }
     this.#watch.clear();
   }
 
   /** Asks the store. The answer comes as it is where the store is asked at once. */
-  #ask(planOperation: () => Operation): Answer | Promise<Answer> {
-    const answer = this.queue.submit(planOperation());
+  #ask(planOperation: PlanOperation): Answer | Promise<Answer> {
+    const answer = this.queue.submit(planOperation(this.#revision));
     return answer instanceof Promise || wantsNewPlan(answer)
       ? this.#askOn(answer, planOperation)
       : answer;
   }
 
   /** Goes on asking, planning anew as long as the store says that the plan is out of date. */
-  async #askOn(first: Answer | Promise<Answer>, planOperation: () => Operation): Promise<Answer> {
-    let answer = await first;
-    for (let plans = 1; wantsNewPlan(answer); plans += answer.kind === 'again' ? 0 : 1) {
-      if (plans >= MAX_PLANS) throw contended();
-      if (answer.kind === 'stale') await this.#desk.reload();
-      answer = await this.queue.submit(planOperation());
+  async #askOn(first: Answer | Promise<Answer>, planOperation: PlanOperation): Promise<Answer> {
+    this.#askingOn += 1;
+    try {
+      let answer = await first;
+      for (let plans = 1; wantsNewPlan(answer); plans += answer.kind === 'again' ? 0 : 1) {
+        if (plans >= MAX_PLANS) throw contended();
+        if (answer.kind === 'stale') await this.#desk.reload();
+        const revision = plans < MAX_PLANS_OF_CHARGES ? this.#revision : null;
+        answer = await this.queue.submit(planOperation(revision));
+      }
+      return answer;
+    } finally {
+      this.#askingOn -= 1;
     }
-    return answer;
+  }
+
+  get #revision(): number {
+    return this.#desk.rulebook.policy.revision;
+  }
+
+  #askSettle(
+    record: HoldRecord,
+    said: StepAmounts,
+    labels: LabelSet,
+    description: string | undefined,
+    ifUnresolved: boolean,
+  ): Answer | Promise<Answer> {
+    const beyond = said.filter(({ unit }) => !record.amounts.some((held) => held.unit === unit));
+    const held = beyond.length === 0;
+    return this.#ask((revision) => ({
+      kind: 'settle',
+      id: record.id,
+      amounts: said,
+      labels,
+      description,
+      ifUnresolved,
+      lines: held ? NONE : this.#desk.plan(beyond, record.labels.labels, this.now()).lines,
+      revision: held ? null : revision,
+    }));
+  }
+
+  /** False for amounts of a unit that another process may have declared in the meantime. */
+  #knowsUnits(amounts: Amounts): boolean {
+    for (const unit in amounts) if (!this.units.has(unit)) return false;
+    return true;
   }
 
   #reserveOperation(
@@ -261,7 +317,7 @@ export class Spending implements HoldKeeper {
       occupied: this.#occupied(amounts),
       said: `${options.ttlMs ?? ''}/${options.ifAbandoned ?? ''}`,
       lines: plan.lines,
-      revision: this.#desk.rulebook.policy.revision,
+      revision: this.#revision,
       refusal: this.#policyRefusal(plan),
     };
   }
@@ -283,17 +339,20 @@ export class Spending implements HoldKeeper {
     description: string | undefined,
     late: boolean,
   ): Promise<Charge> {
-    const answer = await this.#ask(() => {
+    const answer = await this.#ask((revision) => {
       const { lines } = this.#desk.plan(amounts, labels.labels, this.now());
-      return { kind: 'charge', id, fresh, amounts, labels, description, lines, late };
+      return { kind: 'charge', id, fresh, amounts, labels, description, lines, revision, late };
     });
     if (answer.kind !== 'charged') throw refusalOf(id, answer, this.units);
     return this.#noteCharge(answer.charge, answer.replayed);
   }
 
-  /** Lets go of a hold whose caller has given up in the meantime. */
-  async #giveUp(record: HoldRecord, signal: AbortSignal): Promise<never> {
-    await this.release(record).catch((error: unknown) => this.failed(error));
+  /** Lets go of a hold whose caller has given up in the meantime, unless it was taken before. */
+  async #giveUp(
+    { hold, replayed }: Extract<Answer, { kind: 'held' }>,
+    signal: AbortSignal,
+  ): Promise<never> {
+    if (!replayed) await this.release(hold).catch((error: unknown) => this.failed(error));
     throw signal.reason;
   }
 

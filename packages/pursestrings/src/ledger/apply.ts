@@ -1,9 +1,11 @@
+import { MAX_ENVELOPE_STEPS } from './amount.ts';
 import {
   actualAmounts,
   type ChargeDraft,
   chargeable,
   chargeRow,
   correctionRow,
+  lateCorrectionRow,
   sameReserve,
   sameRow,
   settleRow,
@@ -11,6 +13,7 @@ import {
 } from './charge-row.ts';
 import { addHeld, addSpent, crossWarnings, fits, freeHeld } from './envelope.ts';
 import type { LabelSet } from './labels.ts';
+import type { Terms } from './limit.ts';
 import type { Line } from './plan.ts';
 import {
   type Answer,
@@ -90,6 +93,7 @@ export function expire(hold: HoldRecord, book: Book, nowMs: number): Expiry {
     return { hold, charge: null };
   }
   const row = settleRow(hold, { amounts: chargeable(hold, hold.amounts) }, nowMs);
+  row.abandoned = true;
   resolve(hold, 'expired_charged', book, nowMs);
   return { hold, charge: record(row, hold.lines, book, hold) };
 }
@@ -184,6 +188,9 @@ function holdRecord(op: ReserveOperation, lines: readonly HeldLine[], nowMs: num
 function settle(op: SettleOperation, book: Book, nowMs: number, expiries: Expiry[]): Answer {
   const known = findHold(op.id, book, nowMs, expiries);
   if (known === undefined) return { kind: 'unknown_hold' };
+  if (op.ifUnresolved && known.state !== 'open' && known.state !== 'expired') {
+    return { kind: 'resolved', state: known.state };
+  }
   const amounts = actualAmounts(known, op.amounts);
   const actual = { amounts, labels: op.labels, description: op.description };
   const wasCharged = known.state === 'expired_charged' || known.state === 'corrected';
@@ -195,7 +202,8 @@ function settle(op: SettleOperation, book: Book, nowMs: number, expiries: Expiry
       ? { kind: 'charged', charge: recorded, replayed: true }
       : conflict(op.id, known, book);
   }
-  if (!windowsContain(op.lines, nowMs)) return { kind: 'outside_window' };
+  const outdated = outdatedPlan(op, book, nowMs);
+  if (outdated !== undefined) return outdated;
   if (known.state === 'open') resolve(known, 'settled', book, nowMs);
   else restate(known, wasCharged ? 'corrected' : 'settled', book);
   const lines =
@@ -257,18 +265,50 @@ function charge(op: ChargeOperation, book: Book, nowMs: number): Answer {
     const standing = book.findHold(op.id);
     if (standing !== undefined) return conflict(op.id, standing, book);
     const recorded = book.findCharge(op.id);
-    if (recorded !== undefined) {
-      return sameRow(recorded, row)
-        ? { kind: 'charged', charge: recorded, replayed: true }
-        : { kind: 'conflict', hold: null, charge: recorded };
-    }
+    if (recorded !== undefined) return chargeAgain(op, row, recorded, book);
   }
-  if (!windowsContain(op.lines, nowMs)) return { kind: 'outside_window' };
+  const outdated = outdatedPlan(op, book, nowMs);
+  if (outdated !== undefined) return outdated;
   return {
     kind: 'charged',
     charge: record(row, openLines(op.lines, book), book, undefined),
     replayed: false,
   };
+}
+
+/** A charge under an id that the journal knows: a replay, a conflict, or the truth about an abandoned hold. */
+function chargeAgain(
+  op: ChargeOperation,
+  row: ChargeDraft,
+  recorded: ChargeRecord,
+  book: Book,
+): Answer {
+  if (sameRow(recorded, row)) return { kind: 'charged', charge: recorded, replayed: true };
+  if (!op.late || !recorded.abandoned) return { kind: 'conflict', hold: null, charge: recorded };
+  const correction = lateCorrectionRow(recorded, row);
+  const corrected = book.findCharge(correction.id);
+  if (corrected !== undefined) {
+    return sameRow(corrected, correction)
+      ? { kind: 'charged', charge: corrected, replayed: true }
+      : { kind: 'conflict', hold: null, charge: corrected };
+  }
+  // The terms of that time are gone with the hold: what it was posted to is set right, silently.
+  const lines = recorded.lines.map(({ envelope }) => ({ envelope, terms: termless(envelope) }));
+  return { kind: 'charged', charge: record(correction, lines, book, undefined), replayed: false };
+}
+
+function termless({ limit, unit }: Envelope): Terms {
+  return { limit, unit, capSteps: MAX_ENVELOPE_STEPS, soft: true, occupied: false, warn: [] };
+}
+
+/** A plan is made anew when the policy or the window it was made for is not the one that stands. */
+function outdatedPlan(
+  op: SettleOperation | ChargeOperation,
+  book: Book,
+  nowMs: number,
+): Answer | undefined {
+  if (op.revision !== null && op.revision !== book.revision) return { kind: 'stale' };
+  return windowsContain(op.lines, nowMs) ? undefined : { kind: 'outside_window' };
 }
 
 /** Finds a hold; one that is past its time is resolved first, in the same step. */

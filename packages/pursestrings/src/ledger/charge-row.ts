@@ -1,4 +1,4 @@
-import { type LabelSet, labelSet } from './labels.ts';
+import type { LabelSet } from './labels.ts';
 import {
   type ChargeRecord,
   CORRECTION_PREFIX,
@@ -23,11 +23,12 @@ export function settleRow(hold: HoldRecord, said: Said, nowMs: number): ChargeDr
     id: hold.id,
     atMs: nowMs,
     amounts: said.amounts,
-    labels: said.labels === undefined ? hold.labels : mergeLabels(hold.labels, said.labels),
+    labels: said.labels ?? hold.labels,
     description: said.description ?? hold.description,
     held: chargeable(hold, hold.amounts),
     overrun: false,
     late: hold.state !== 'open',
+    abandoned: false,
     corrects: undefined,
     crossed: NONE,
     lines: NONE,
@@ -59,9 +60,21 @@ export function chargeRow(
     held: undefined,
     overrun: false,
     late,
+    abandoned: false,
     corrects: undefined,
     crossed: NONE,
     lines: NONE,
+  };
+}
+
+/** Drafts the row that corrects the charge of an abandoned hold whose record is gone. */
+export function lateCorrectionRow(recorded: ChargeRecord, row: ChargeDraft): ChargeDraft {
+  return {
+    ...row,
+    id: `${CORRECTION_PREFIX}${recorded.id}`,
+    amounts: difference(row.amounts, recorded.amounts),
+    held: recorded.held,
+    corrects: recorded.id,
   };
 }
 
@@ -105,10 +118,6 @@ export function sameRow(recorded: ChargeRecord, row: ChargeRecord): boolean {
     recorded.description === row.description &&
     sameAmounts(recorded.amounts, row.amounts)
   );
-}
-
-function mergeLabels(labels: LabelSet, added: LabelSet): LabelSet {
-  return labelSet({ ...labels.labels, ...added.labels });
 }
 
 function difference(actual: StepAmounts, charged: StepAmounts): StepAmounts {

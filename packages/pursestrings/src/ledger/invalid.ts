@@ -13,6 +13,8 @@
  * ```
  */
 export class PurseError extends Error {
+  /** The name that copies of the package know the class by, whatever a bundler makes of its own. */
+  static readonly brand: string = 'PurseError';
   readonly code: string;
   readonly retryable: boolean;
 
@@ -22,41 +24,39 @@ export class PurseError extends Error {
     options: { readonly retryable?: boolean; readonly cause?: unknown } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.name = new.target.name;
+    this.name = new.target.brand;
     this.code = code;
     this.retryable = options.retryable ?? false;
-    for (const brand of brandsOf(new.target)) {
-      Object.defineProperty(this, brand, { value: true });
-    }
+    for (const brand of brandsOf(new.target)) Object.defineProperty(this, brand, { value: true });
   }
 
   /** True for an error of this class, also one made by another copy of the package. */
-  static isInstance<T extends new (...parts: never[]) => PurseError>(
+  static isInstance<T extends (new (...parts: never[]) => PurseError) & { readonly brand: string }>(
     this: T,
     error: unknown,
   ): error is InstanceType<T> {
-    return (
-      typeof error === 'object' && error !== null && Reflect.get(error, brandOf(this)) === true
-    );
+    return typeof error === 'object' && error !== null && symbolOf(this.brand) in error;
   }
 }
 
-function brandOf(errorClass: { readonly name: string }): symbol {
-  return Symbol.for(`pursestrings.${errorClass.name}`);
+function symbolOf(brand: string): symbol {
+  return Symbol.for(`pursestrings.${brand}`);
 }
 
-function brandsOf(errorClass: { readonly name: string }): symbol[] {
+/** The marks of a class and of those it extends. */
+function brandsOf(errorClass: typeof PurseError): readonly symbol[] {
   const brands: symbol[] = [];
-  let current: object | null = errorClass;
-  while (current !== null && current !== Error) {
-    brands.push(brandOf(current as { readonly name: string }));
-    current = Object.getPrototypeOf(current);
+  let current: typeof PurseError = errorClass;
+  while (current !== PurseError) {
+    brands.push(symbolOf(current.brand));
+    current = Object.getPrototypeOf(current) as typeof PurseError;
   }
-  return brands;
+  return [...brands, symbolOf(PurseError.brand)];
 }
 
 /** An amount that cannot be meant: negative, not a number, too large, of an unknown unit. Nothing was done. */
 export class InvalidAmountError extends PurseError {
+  static override readonly brand: string = 'InvalidAmountError';
   constructor(message: string) {
     super('INVALID_AMOUNT', message);
   }
@@ -64,6 +64,7 @@ export class InvalidAmountError extends PurseError {
 
 /** A label that cannot be kept: not a string, too long, or too many of them; nothing was done. */
 export class InvalidLabelError extends PurseError {
+  static override readonly brand: string = 'InvalidLabelError';
   constructor(message: string) {
     super('INVALID_LABEL', message);
   }
@@ -71,6 +72,7 @@ export class InvalidLabelError extends PurseError {
 
 /** An id, a description, a duration or another option out of its range; nothing was done. */
 export class InvalidOptionError extends PurseError {
+  static override readonly brand: string = 'InvalidOptionError';
   constructor(message: string) {
     super('INVALID_OPTION', message);
   }
@@ -78,6 +80,7 @@ export class InvalidOptionError extends PurseError {
 
 /** A unit declared wrongly, or otherwise than the ledger already knows it. */
 export class InvalidUnitError extends PurseError {
+  static override readonly brand: string = 'InvalidUnitError';
   constructor(message: string) {
     super('INVALID_UNIT', message);
   }
@@ -85,6 +88,7 @@ export class InvalidUnitError extends PurseError {
 
 /** A limit that cannot hold: `limit` names it and `field` names what is wrong with it. */
 export class InvalidLimitError extends PurseError {
+  static override readonly brand: string = 'InvalidLimitError';
   readonly limit: string;
   readonly field: string;
 
@@ -97,6 +101,7 @@ export class InvalidLimitError extends PurseError {
 
 /** A rule of the ledger does not hold: a defect of this package. Please report it. */
 export class InvariantError extends PurseError {
+  static override readonly brand: string = 'InvariantError';
   constructor(message: string) {
     super('INVARIANT', `${message}. This is a defect of pursestrings: please report it.`);
   }

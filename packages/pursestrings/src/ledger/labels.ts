@@ -29,22 +29,30 @@ export function labelSet(labels: Labels): LabelSet {
       `Labels must be an object such as { agent: 'a1' }, not ${shown(labels)}`,
     );
   }
-  const names: string[] = [];
-  for (const name of Object.keys(labels)) {
-    if (labels[name] === undefined) continue;
-    checkLabel(name, labels[name]);
-    names.push(name);
-  }
-  if (names.length === 0) return NO_LABELS;
-  if (names.length > MAX_LABELS) {
-    throw new InvalidLabelError(
-      `A spend carries at most ${MAX_LABELS} labels; these are ${names.length}`,
-    );
-  }
-  if (names.length > 1) names.sort();
+  const names = inOrder(Object.keys(labels));
   const copy: Record<string, string> = {};
-  for (const name of names) define(copy, name, labels[name] as string);
-  return { labels: copy, key: JSON.stringify(copy) };
+  let key = '';
+  let count = 0;
+  for (const name of names) {
+    const value = labels[name];
+    if (value === undefined) continue;
+    key += `${count === 0 ? '' : ','}${writtenName(name)}:${writtenValue(name, value)}`;
+    define(copy, name, value);
+    count += 1;
+  }
+  if (count === 0) return NO_LABELS;
+  if (count > MAX_LABELS) {
+    throw new InvalidLabelError(`A spend carries at most ${MAX_LABELS} labels; these are ${count}`);
+  }
+  return { labels: copy, key: `{${key}}` };
+}
+
+/** Sorts names, which mostly come sorted or few. */
+function inOrder(names: string[]): string[] {
+  for (let index = 1; index < names.length; index += 1) {
+    if ((names[index] as string) < (names[index - 1] as string)) return names.sort();
+  }
+  return names;
 }
 
 /** Sets a property of an object, also one whose name has a meaning of its own. */
@@ -71,21 +79,33 @@ export function carries(labels: Labels, where: Labels): boolean {
   return true;
 }
 
-function checkLabel(name: string, value: unknown): void {
+/** Text that stands in JSON as it is: printable ASCII without quotes and backslashes. */
+const PLAIN = /^[ !#-[\]-~]*$/;
+
+/** Checks a label's name and writes it as JSON. */
+function writtenName(name: string): string {
+  const plain = PLAIN.test(name);
+  if (name === '' || name.length > MAX_LABEL_NAME_LENGTH || !(plain || name.isWellFormed())) {
+    throw new InvalidLabelError(
+      `Label name ${JSON.stringify(name.slice(0, 80))} must be 1 to ${MAX_LABEL_NAME_LENGTH} characters of Unicode text`,
+    );
+  }
+  return plain ? `"${name}"` : JSON.stringify(name);
+}
+
+/** Checks a label's value and writes it as JSON. */
+function writtenValue(name: string, value: unknown): string {
   if (typeof value !== 'string') {
     throw new InvalidLabelError(
       `Label ${JSON.stringify(name)} is ${shown(value)}, which is not a string; write it as text`,
     );
   }
-  if (name === '' || name.length > MAX_LABEL_NAME_LENGTH || !name.isWellFormed()) {
-    throw new InvalidLabelError(
-      `Label name ${JSON.stringify(name.slice(0, 80))} must be 1 to ${MAX_LABEL_NAME_LENGTH} characters of Unicode text`,
-    );
-  }
-  if (value.length > MAX_LABEL_VALUE_LENGTH || !value.isWellFormed()) {
+  const plain = PLAIN.test(value);
+  if (value.length > MAX_LABEL_VALUE_LENGTH || !(plain || value.isWellFormed())) {
     throw new InvalidLabelError(
       `Label ${JSON.stringify(name)} has a value of ${value.length} characters (${JSON.stringify(value.slice(0, 40))}…); ` +
         `at most ${MAX_LABEL_VALUE_LENGTH} characters of Unicode text can be kept`,
     );
   }
+  return plain ? `"${value}"` : JSON.stringify(value);
 }

@@ -79,6 +79,8 @@ export interface ChargeRecord {
   readonly held: StepAmounts | undefined;
   readonly overrun: boolean;
   readonly late: boolean;
+  /** The hold's time passed and nobody had said what was spent: a correction may follow. */
+  readonly abandoned: boolean;
   /** The charge that this row corrects. */
   readonly corrects: string | undefined;
   readonly crossed: readonly Crossing[];
@@ -123,11 +125,15 @@ export interface SettleOperation {
   readonly kind: 'settle';
   readonly id: string;
   readonly amounts: StepAmounts;
-  /** Labels that the journal and reports get on top of the hold's. */
-  readonly labels: LabelSet | undefined;
+  /** The labels for the journal and the reports: the hold's, and what the settle adds. */
+  readonly labels: LabelSet;
   readonly description: string | undefined;
+  /** Only if nobody has said yet what became of the hold; else nothing is done. */
+  readonly ifUnresolved: boolean;
   /** Lines for the units that were not held. */
   readonly lines: readonly Line[];
+  /** The revision those lines were planned under; null to post by them whatever stands. */
+  readonly revision: number | null;
 }
 
 /** Gives a hold's money back. */
@@ -152,6 +158,8 @@ export interface ChargeOperation {
   readonly labels: LabelSet;
   readonly description: string | undefined;
   readonly lines: readonly Line[];
+  /** The revision the lines were planned under; null to post by them whatever stands. */
+  readonly revision: number | null;
   /** Known to come after its time: the settle of a hold whose record is gone. */
   readonly late: boolean;
 }
@@ -177,6 +185,8 @@ export type Answer =
   | { readonly kind: 'charged'; readonly charge: ChargeRecord; readonly replayed: boolean }
   | { readonly kind: 'released'; readonly charge: ChargeRecord | null; readonly replayed: boolean }
   | { readonly kind: 'extended'; readonly expiresAtMs: number }
+  /** Others have settled or released the hold, and it was to be left alone then. */
+  | { readonly kind: 'resolved'; readonly state: HoldState }
   | {
       readonly kind: 'denied';
       readonly reason: 'exceeds' | 'frozen' | 'uncovered' | 'too_many_envelopes';

@@ -1,4 +1,5 @@
 import { type Clock, systemClock } from '../clock.ts';
+import { StoreError } from '../errors.ts';
 import { applyOperation, expire } from '../ledger/apply.ts';
 import type { LedgerRecord } from '../ledger/audit.ts';
 import { carries } from '../ledger/labels.ts';
@@ -46,7 +47,7 @@ export interface MemoryOptions extends Retention {
  * ```
  */
 export function memory(options: MemoryOptions = {}): EmbeddedStore {
-  return new MemoryStore('default', options, new Map());
+  return new MemoryStore('default', options, { ledgers: new Map(), closed: false });
 }
 
 /** One ledger's pages and its policy. */
@@ -55,28 +56,45 @@ interface Ledger {
   policy: Policy;
 }
 
+/** What the stores of all ledgers in one memory share. */
+interface Shared {
+  readonly ledgers: Map<string, Ledger>;
+  closed: boolean;
+}
+
 class MemoryStore implements EmbeddedStore {
   readonly name = 'memory';
   readonly batching = 'none';
   readonly ledger: string;
   readonly #options: MemoryOptions;
   readonly #clock: Clock;
-  readonly #ledgers: Map<string, Ledger>;
+  readonly #shared: Shared;
   readonly #mine: Ledger;
-  readonly #book: MemoryBook;
 
-  constructor(ledger: string, options: MemoryOptions, ledgers: Map<string, Ledger>) {
+  constructor(ledger: string, options: MemoryOptions, shared: Shared) {
     this.ledger = ledger;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#ledgers = ledgers;
-    this.#mine = ledgers.get(ledger) ?? { book: new MemoryBook(options), policy: EMPTY_POLICY };
-    ledgers.set(ledger, this.#mine);
-    this.#book = this.#mine.book;
+    this.#shared = shared;
+    const standing = shared.ledgers.get(ledger);
+    this.#mine = standing ?? { book: new MemoryBook(options), policy: EMPTY_POLICY };
+    shared.ledgers.set(ledger, this.#mine);
+  }
+
+  /** The pages of the ledger, as long as the store is open. */
+  get #book(): MemoryBook {
+    if (this.#shared.closed) {
+      throw new StoreError(
+        'STORE_UNAVAILABLE',
+        'closed',
+        'This memory store was closed, and what it held is gone; make another with memory()',
+      );
+    }
+    return this.#mine.book;
   }
 
   forLedger(ledger: string): EmbeddedStore {
-    return new MemoryStore(ledger, this.#options, this.#ledgers);
+    return new MemoryStore(ledger, this.#options, this.#shared);
   }
 
   now(): number {
@@ -181,8 +199,10 @@ class MemoryStore implements EmbeddedStore {
     return settled(() => this.writePolicySync(policy, expectedRevision));
   }
 
-  close(): Promise<void> {
-    return Promise.resolve();
+  /** Lets go of what it holds, for every ledger of this store. */
+  async close(): Promise<void> {
+    this.#shared.closed = true;
+    this.#shared.ledgers.clear();
   }
 }
 

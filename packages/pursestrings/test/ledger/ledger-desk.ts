@@ -105,9 +105,11 @@ export class LedgerDesk {
       kind: 'settle',
       id,
       amounts: steps,
-      labels: labels === undefined ? undefined : labelSet(labels),
+      labels: labelSet({ ...hold?.labels.labels, ...labels }),
       description: undefined,
+      ifUnresolved: false,
       lines: this.plan(beyond, hold?.labels.labels).lines,
+      revision: null,
     });
   }
 
@@ -128,6 +130,7 @@ export class LedgerDesk {
       labels: labelSet(labels),
       description: undefined,
       lines: this.plan(amounts, labels).lines,
+      revision: null,
       late: false,
     });
   }

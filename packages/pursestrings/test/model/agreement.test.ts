@@ -52,15 +52,19 @@ for (const [name, numRuns, makeStore] of stores) {
     `${name}: ${numRuns} random command sequences agree with the model`,
     async () => {
       await fc.assert(
-        fc.asyncProperty(fc.array(command, { minLength: 1, maxLength: 60, size: 'max' }), async (commands) => {
-          clock.set(START);
-          const purse = await openPurse({ store: makeStore(), limits: MODEL_LIMITS });
-          const runner = new CommandRunner(purse, clock);
-          const model = new LedgerModel(MODEL_LIMITS, clock.now());
-          for (const next of commands) expect(await runner.run(next)).toBe(runOnModel(model, next));
-          expect(await purse.verify()).toMatchObject({ ok: true });
-          expect((await purse.report()).total).toEqual(model.total());
-        }),
+        fc.asyncProperty(
+          fc.array(command, { minLength: 1, maxLength: 60, size: 'max' }),
+          async (commands) => {
+            clock.set(START);
+            const purse = await openPurse({ store: makeStore(), limits: MODEL_LIMITS });
+            const runner = new CommandRunner(purse, clock);
+            const model = new LedgerModel(MODEL_LIMITS, clock.now());
+            for (const next of commands)
+              expect(await runner.run(next)).toBe(runOnModel(model, next));
+            expect(await purse.verify()).toMatchObject({ ok: true });
+            expect((await purse.report()).total).toEqual(model.total());
+          },
+        ),
         { numRuns },
       );
     },

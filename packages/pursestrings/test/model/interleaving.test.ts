@@ -118,7 +118,11 @@ async function carryOut(
     switch (kind) {
       case 'reserve': {
         const amounts = { tokens, slots: 1 };
-        const answer = await purses[purse].tryReserve(amounts, { agent }, { id, ttlMs: 50, ifAbandoned });
+        const answer = await purses[purse].tryReserve(
+          amounts,
+          { agent },
+          { id, ttlMs: 50, ifAbandoned },
+        );
         if (answer.ok) holds.set(id, answer.hold);
         return;
       }
@@ -144,7 +148,8 @@ async function carryOut(
 /** Late settles are the one thing that may take an envelope past its cap, and they say so. */
 async function expectCapsKept(purse: Purse): Promise<void> {
   let late = 0;
-  for await (const charge of purse.journal()) if (charge.late) late += charge.amounts['tokens'] ?? 0;
+  for await (const charge of purse.journal())
+    if (charge.late) late += charge.amounts['tokens'] ?? 0;
   for await (const { spent, held, cap } of purse.balances()) {
     expect(spent + held).toBeLessThanOrEqual(cap + Math.max(0, late));
   }

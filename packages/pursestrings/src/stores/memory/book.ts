@@ -18,6 +18,9 @@ import type { BalanceQuery, Page, Retention, TotalsQuery } from '../store.ts';
 
 const DAY_MS = 86_400_000;
 
+/** How many charges too many may gather before they are folded. */
+const MAX_SLACK = 1024;
+
 /** How many old records one `apply` forgets at most, so that none of them waits for long. */
 const MAX_FORGOTTEN_PER_APPLY = 256;
 
@@ -45,12 +48,15 @@ export class MemoryBook implements Book {
   readonly #totals: MemoryTotals;
   readonly #journalMs: number;
   readonly #maxCharges: number;
+  readonly #slack: number;
+  #foldingDown = false;
   readonly #maxEnvelopes: number;
   #lastPlace = 0;
 
   constructor(retention: Retention) {
     this.#journalMs = (retention.journalDays ?? 400) * DAY_MS;
     this.#maxCharges = retention.maxCharges ?? 1_000_000;
+    this.#slack = Math.min(MAX_SLACK, Math.floor(this.#maxCharges / 16));
     this.#maxEnvelopes = retention.maxEnvelopes ?? 1_000_000;
     this.#totals = new MemoryTotals(this.#journalMs);
   }
@@ -145,7 +151,7 @@ export class MemoryBook implements Book {
       const oldest = this.#resolved.first();
       if (oldest === undefined) break;
       const expired = (oldest.resolvedAtMs ?? 0) + RESOLVED_HOLD_TTL_MS <= nowMs;
-      if (!expired && this.#resolved.length <= this.#maxCharges) break;
+      if (!expired && this.#resolved.length <= this.#maxCharges + this.#slack) break;
       this.#resolved.shift();
       this.#holds.delete(oldest.id);
       if (oldest.charge !== undefined) this.#charges.set(oldest.id, oldest.charge);
@@ -188,11 +194,17 @@ export class MemoryBook implements Book {
     return records(envelopes, this.openHolds(), this.journal.toArray(), live);
   }
 
+  /**
+   * Folds charges that are past their time, and those that are too many: the latter many at a
+   * time, so that most spends have none of it to do.
+   */
   #foldOldCharges(nowMs: number): void {
+    this.#foldingDown ||= this.journal.length > this.#maxCharges + this.#slack;
     for (let count = 0; count < MAX_FORGOTTEN_PER_APPLY; count += 1) {
       const oldest = this.journal.first();
+      if (this.journal.length <= this.#maxCharges) this.#foldingDown = false;
       if (oldest === undefined) return;
-      if (oldest.atMs + this.#journalMs > nowMs && this.journal.length <= this.#maxCharges) return;
+      if (oldest.atMs + this.#journalMs > nowMs && !this.#foldingDown) return;
       for (const { envelope } of oldest.lines) {
         if (!envelope.saturated) envelope.pruned += stepsOf(oldest.amounts, envelope.unit);
       }

@@ -12,11 +12,16 @@ import type { TotalsQuery } from '../store.ts';
 
 type Slot = Map<string, RunningTotal>;
 
+/** The most label sets that all slots together tell apart. */
+const MAX_LABEL_SETS = 500_000;
+
 /** Running totals by quarter-hour and by UTC day, so that a month is read as some thirty slots. */
 export class MemoryTotals {
   readonly #quarters = new Map<number, Slot>();
   readonly #days = new Map<number, Slot>();
   readonly #keepMs: number;
+  /** How many label sets there are at most, over all slots. */
+  #sets = 0;
 
   constructor(keepMs: number) {
     this.#keepMs = keepMs;
@@ -42,21 +47,57 @@ export class MemoryTotals {
     return [...sums.values()];
   }
 
-  /** Forgets the slots that are older than the journal, which are the first ones. */
+  /**
+   * Forgets the slots that are older than the journal, which are the first ones; and where there
+   * are too many label sets, tells those of the oldest slots apart no longer.
+   */
   forget(nowMs: number): void {
     for (const slots of [this.#quarters, this.#days]) {
       const oldest = slots.keys().next().value;
-      if (oldest !== undefined && oldest + DAY_SLOT_MS + this.#keepMs <= nowMs)
+      if (oldest !== undefined && oldest + DAY_SLOT_MS + this.#keepMs <= nowMs) {
         slots.delete(oldest);
+      }
     }
+    while (this.#sets > MAX_LABEL_SETS) this.#foldOldest();
   }
 
   #totalsFor(labels: LabelSet, atMs: number): readonly [RunningTotal, RunningTotal] {
     const quarter = slotAt(this.#quarters, slotOf(atMs));
     const folded = quarter.size >= MAX_LABEL_SETS_PER_SLOT && !quarter.has(labels.key);
     const set = folded ? OTHER_SET : labels;
-    return [totalOf(quarter, set), totalOf(slotAt(this.#days, slotOf(atMs, DAY_SLOT_MS)), set)];
+    const day = slotAt(this.#days, slotOf(atMs, DAY_SLOT_MS));
+    if (!quarter.has(set.key)) this.#sets += 1;
+    if (!day.has(set.key)) this.#sets += 1;
+    return [totalOf(quarter, set), totalOf(day, set)];
   }
+
+  /** Folds half of what there is, from the oldest slots on, so that it is seldom done. */
+  #foldOldest(): void {
+    this.#sets = 0;
+    for (const slots of [this.#quarters, this.#days]) {
+      const all = [...slots.values()];
+      const sizes = all.reduce((sum, slot) => sum + slot.size, 0);
+      let rest = sizes;
+      for (const slot of all) {
+        if (rest <= sizes / 2) break;
+        rest -= slot.size;
+        foldSlot(slot);
+      }
+      this.#sets += all.reduce((sum, slot) => sum + slot.size, 0);
+    }
+  }
+}
+
+/** Adds all label sets of a slot up under the one that stands for all. */
+function foldSlot(slot: Slot): void {
+  const sum = newTotal(OTHER_SET.labels);
+  for (const { amounts, charges, denials } of slot.values()) {
+    addAmounts(sum, amounts);
+    sum.charges += charges;
+    sum.denials += denials;
+  }
+  slot.clear();
+  slot.set(OTHER_SET.key, sum);
 }
 
 function slotAt(slots: Map<number, Slot>, startMs: number): Slot {

@@ -40,6 +40,9 @@ const FORGET_EVERY_MS = 60_000;
 /** The most envelopes that one spend can open: far more than limits match in practice. */
 const MAX_LINES = 1024;
 
+/** Terms that nobody has planned with for so long are forgotten, unless a hold still has them. */
+const TERMS_KEPT_DAYS = 450;
+
 /** How many records of each kind stay at hand between batches. */
 const MAX_AT_HAND = 65_536;
 
@@ -59,12 +62,14 @@ export class SqliteBook implements Book, References {
   readonly #envelopesById = new Map<number, StoredEnvelope>();
   readonly #holds = new Map<string, HoldRecord>();
   readonly #terms = new Map<number, Terms>();
-  #termsIds = new WeakMap<Terms, number>();
+  #termsIds = new WeakMap<Terms, { readonly id: number; readonly day: number }>();
+  #today = 0;
   readonly #changedEnvelopes = new Set<StoredEnvelope>();
   readonly #newHolds = new Map<string, HoldRecord>();
   readonly #changedHolds = new Map<string, HoldRecord>();
   readonly #newCharges = new Map<string, ChargeRecord>();
   #counted = { envelopes: Number.POSITIVE_INFINITY, sequence: 0 };
+  #countKnown = false;
   #envelopesAdded = 0;
   #revisionKnown = false;
   /** No open hold is due before this time. */
@@ -149,6 +154,7 @@ export class SqliteBook implements Book, References {
     this.#clearChanges();
     this.totals.forgetCache();
     this.#revisionKnown = false;
+    this.#countKnown = false;
     this.#nextDueMs = Number.NEGATIVE_INFINITY;
   }
 
@@ -207,9 +213,11 @@ export class SqliteBook implements Book, References {
     // only where that may be too many are they counted.
     const sequence = Number(this.#statements.envelopeSequence.get()?.['seq'] ?? 0);
     const atMost = this.#counted.envelopes + sequence - this.#counted.sequence;
-    if (atMost + this.#envelopesAdded + MAX_LINES > this.#maxEnvelopes) {
+    const tight = atMost + this.#envelopesAdded + MAX_LINES > this.#maxEnvelopes;
+    if (tight && (!this.#countKnown || sequence !== this.#counted.sequence)) {
       const envelopes = Number(this.#statements.countEnvelopes.get(this.#ledger)?.['n']);
       this.#counted = { envelopes, sequence };
+      this.#countKnown = true;
     }
     const opened = this.#counted.envelopes + sequence - this.#counted.sequence;
     return this.#maxEnvelopes - opened - this.#envelopesAdded;
@@ -243,7 +251,7 @@ export class SqliteBook implements Book, References {
     const added = this.#newCharges.get(id);
     if (added !== undefined) return added;
     const row = this.#statements.charge.get(this.#ledger, id);
-    return row === undefined ? undefined : readCharge(row);
+    return row === undefined ? undefined : readCharge(row, this);
   }
 
   addCharge(charge: ChargeRecord): void {
@@ -283,6 +291,7 @@ export class SqliteBook implements Book, References {
    * than the batch's operations can add, so that forgetting keeps up with any load.
    */
   forget(nowMs: number, operations: number): void {
+    this.#today = Math.floor(nowMs / DAY_MS);
     // A clock that was set back brings the next time nearer again.
     const setBack = this.#forgetAtMs > nowMs + FORGET_EVERY_MS;
     if (nowMs < this.#forgetAtMs && !setBack) return;
@@ -293,6 +302,7 @@ export class SqliteBook implements Book, References {
       this.#forgetClosedEnvelopes(nowMs - DAY_MS, atMost),
       this.totals.deleteOldest(nowMs - this.#journalMs),
     ].some(Boolean);
+    this.#statements.deleteOldTerms.run(this.#today - TERMS_KEPT_DAYS);
     this.#forgetAtMs = more ? nowMs : nowMs + FORGET_EVERY_MS;
   }
 
@@ -318,6 +328,7 @@ export class SqliteBook implements Book, References {
 
   #forgetClosedEnvelopes(beforeMs: number, atMost: number): boolean {
     const rows = this.#statements.closedEnvelopes.all(this.#ledger, beforeMs, atMost);
+    if (rows.length > 0) this.#countKnown = false;
     for (const row of rows) {
       const rowId = Number(row['id']);
       this.#statements.deleteEnvelope.run(rowId);
@@ -395,21 +406,21 @@ export class SqliteBook implements Book, References {
       charge.held === undefined ? null : writeAmounts(charge.held),
       charge.overrun ? 1 : 0,
       charge.late ? 1 : 0,
+      charge.abandoned ? 1 : 0,
       charge.corrects ?? null,
       charge.crossed.length === 0 ? '[]' : JSON.stringify(charge.crossed),
       writeEnvelopeIds(charge.lines),
     );
   }
 
+  /** The number of terms in the file, which is told once a day that they are still in use. */
   #termsId(terms: Terms): number {
-    let id = this.#termsIds.get(terms);
-    if (id === undefined) {
-      const content = JSON.stringify(terms);
-      const known = this.#statements.termsByContent.get(content)?.['id'];
-      id = Number(known ?? this.#statements.insertTerms.run(content).lastInsertRowid);
-      this.#termsIds.set(terms, id);
-      this.#terms.set(id, terms);
-    }
+    const atHand = this.#termsIds.get(terms);
+    if (atHand?.day === this.#today) return atHand.id;
+    const content = JSON.stringify(terms);
+    const id = Number(this.#statements.useTerms.get(content, this.#today)?.['id']);
+    this.#termsIds.set(terms, { id, day: this.#today });
+    this.#terms.set(id, terms);
     return id;
   }
 

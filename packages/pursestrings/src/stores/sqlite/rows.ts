@@ -35,7 +35,15 @@ export function writeAmounts(amounts: StepAmounts): string {
 }
 
 export function readAmounts(text: unknown): StepAmounts {
-  const amounts = JSON.parse(String(text)) as Record<string, number>;
+  return amountsOf(JSON.parse(String(text)) as Record<string, number>);
+}
+
+/** Reads several amounts that SQLite joined with commas. */
+export function readAmountsList(text: unknown): readonly StepAmounts[] {
+  return (JSON.parse(`[${String(text)}]`) as Record<string, number>[]).map(amountsOf);
+}
+
+function amountsOf(amounts: Readonly<Record<string, number>>): StepAmounts {
   return Object.entries(amounts).map(([unit, steps]) => ({ unit, steps }));
 }
 
@@ -141,6 +149,7 @@ export function readCharge(row: Row, references?: Pick<References, 'envelope'>):
     held: row['held'] === null ? undefined : readAmounts(row['held']),
     overrun: row['overrun'] === 1,
     late: row['late'] === 1,
+    abandoned: row['abandoned'] === 1,
     corrects: textOrUndefined(row['corrects']),
     crossed: JSON.parse(String(row['crossed'])) as readonly Crossing[],
     lines: references === undefined ? [] : readPostedLines(row['envelopes'], references),

@@ -23,7 +23,8 @@ const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE TABLE purse_terms (
     id INTEGER PRIMARY KEY,
-    content TEXT NOT NULL UNIQUE
+    content TEXT NOT NULL UNIQUE,
+    last_day INTEGER NOT NULL
   ) STRICT;
   CREATE TABLE purse_envelopes (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -68,6 +69,7 @@ const MIGRATIONS: readonly string[] = [
     held TEXT,
     overrun INTEGER NOT NULL,
     late INTEGER NOT NULL,
+    abandoned INTEGER NOT NULL,
     corrects TEXT,
     crossed TEXT NOT NULL,
     envelopes TEXT NOT NULL,

@@ -8,8 +8,11 @@ const SQL = {
   envelopeSequence: "SELECT seq FROM sqlite_sequence WHERE name = 'purse_envelopes'",
   countEnvelopes: 'SELECT count(*) AS n FROM purse_envelopes WHERE ledger = ?',
   termsById: 'SELECT content FROM purse_terms WHERE id = ?',
-  termsByContent: 'SELECT id FROM purse_terms WHERE content = ?',
-  insertTerms: 'INSERT INTO purse_terms (content) VALUES (?)',
+  useTerms: `INSERT INTO purse_terms (content, last_day) VALUES (?, ?)
+    ON CONFLICT DO UPDATE SET last_day = max(last_day, excluded.last_day) RETURNING id`,
+  deleteOldTerms: `DELETE FROM purse_terms WHERE last_day < ? AND NOT EXISTS (
+    SELECT 1 FROM purse_holds, json_each(purse_holds.lines) AS line
+    WHERE json_extract(line.value, '$[1]') = purse_terms.id)`,
   envelopeById: 'SELECT * FROM purse_envelopes WHERE id = ?',
   envelopeByKey: 'SELECT * FROM purse_envelopes WHERE ledger = ? AND key = ?',
   insertEnvelope: `INSERT INTO purse_envelopes
@@ -35,8 +38,8 @@ const SQL = {
   deleteHold: 'DELETE FROM purse_holds WHERE ledger = ? AND id = ?',
   charge: 'SELECT * FROM purse_journal WHERE ledger = ? AND id = ?',
   insertCharge: `INSERT INTO purse_journal
-    (ledger, id, at, amounts, labels, description, held, overrun, late, corrects, crossed, envelopes)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    (ledger, id, at, amounts, labels, description, held, overrun, late, abandoned, corrects, crossed, envelopes)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   oldCharges:
     'SELECT seq, amounts, envelopes FROM purse_journal WHERE ledger = ? AND at <= ? ORDER BY at LIMIT ?',
   deleteCharge: 'DELETE FROM purse_journal WHERE seq = ?',

@@ -10,7 +10,7 @@ import {
   type RunningTotal,
 } from '../running-total.ts';
 import type { TotalsQuery } from '../store.ts';
-import { readAmounts, writeAmounts } from './rows.ts';
+import { readAmounts, readAmountsList, writeAmounts } from './rows.ts';
 
 /** Quarter-hours and UTC days, as the column `grain` names them. */
 const QUARTER = 0;
@@ -59,8 +59,8 @@ export class SqliteTotals {
       'INSERT OR REPLACE INTO purse_totals VALUES (?, ?, ?, ?, ?, ?, ?)',
     );
     this.#readSpan = database.prepare(
-      `SELECT labels, amounts, charges, denials FROM purse_totals
-       WHERE ledger = ? AND grain = ? AND slot >= ? AND slot < ?`,
+      `SELECT labels, group_concat(amounts) AS amounts, sum(charges) AS charges, sum(denials) AS denials
+       FROM purse_totals WHERE ledger = ? AND grain = ? AND slot >= ? AND slot < ? GROUP BY labels`,
     );
     this.#oldest = database.prepare(
       'SELECT min(slot) AS slot FROM purse_totals WHERE ledger = ? AND grain = ?',
@@ -193,14 +193,14 @@ export class SqliteTotals {
 
   #addSpan(sums: Map<string, RunningTotal>, grain: number, sinceMs: number, untilMs: number): void {
     if (sinceMs >= untilMs) return;
-    for (const row of this.#readSpan.iterate(this.#ledger, grain, sinceMs, untilMs)) {
+    for (const row of this.#readSpan.all(this.#ledger, grain, sinceMs, untilMs)) {
       const key = String(row['labels']);
       let sum = sums.get(key);
       if (sum === undefined) {
         sum = newTotal(labelSetFromKey(key).labels);
         sums.set(key, sum);
       }
-      addAmounts(sum, readAmounts(row['amounts']));
+      for (const amounts of readAmountsList(row['amounts'])) addAmounts(sum, amounts);
       sum.charges += Number(row['charges']);
       sum.denials += Number(row['denials']);
     }
