@@ -10,6 +10,7 @@ import type { Amounts } from './ledger/amount.ts';
 import { actualAmounts } from './ledger/charge-row.ts';
 import { type Denial, frozenDenial, shortfallDenials, uncoveredDenial } from './denial.ts';
 import { fits } from './ledger/envelope.ts';
+import { flat } from './ledger/flat.ts';
 import { type Labels, type LabelSet, labelSet } from './ledger/labels.ts';
 import type { Plan } from './ledger/plan.ts';
 import type { Answer, Applied, ChargeRecord, HoldRecord, Operation } from './ledger/records.ts';
@@ -104,7 +105,7 @@ export class Spending implements HoldKeeper {
     if (!this.#knowsUnits(amounts)) await this.#desk.reload();
     const asked = this.#stepAmounts(amounts);
     const who = labelSet(labelsAround(labels));
-    const id = options.id ?? uuidv7();
+    const id = options.id ?? flat(uuidv7());
     let plan: Plan | undefined;
     const asking = this.#ask(() => {
       plan = this.#desk.plan(asked, who.labels, this.now());
@@ -137,7 +138,7 @@ export class Spending implements HoldKeeper {
       );
     }
     const who = labelSet(labelsAround(labels));
-    const id = options.id ?? uuidv7();
+    const id = options.id ?? flat(uuidv7());
     return this.#charge(id, options.id === undefined, spent, who, options.description, false);
   }
 
@@ -370,7 +371,7 @@ export class Spending implements HoldKeeper {
   }
 
   #noteApplied(applied: Applied): void {
-    this.#clockOffsetMs = applied.nowMs - Date.now();
+    if (this.#embedded === undefined) this.#clockOffsetMs = applied.nowMs - Date.now();
     for (const { hold, charge } of applied.expiries) {
       this.#watch.expire(hold.id);
       this.#announcer.emit('expired', {

@@ -41,7 +41,7 @@ import { contains } from './window.ts';
 export interface Book {
   /** The revision of the policy that stands. */
   readonly revision: number;
-  findEnvelope(key: string): Envelope | undefined;
+  findEnvelope(line: Line): Envelope | undefined;
   addEnvelope(line: Line): Envelope;
   envelopeChanged(envelope: Envelope): void;
   /** How many envelopes may still be opened. */
@@ -123,7 +123,7 @@ function hold(op: ReserveOperation, book: Book, nowMs: number): Answer {
   let shortfalls: Shortfall[] | undefined;
   let missing = 0;
   for (const line of op.lines) {
-    const envelope = book.findEnvelope(line.key);
+    const envelope = book.findEnvelope(line);
     envelopes.push(envelope);
     if (envelope === undefined) missing += 1;
     if (fits(line, envelope)) continue;
@@ -371,7 +371,7 @@ function record(
 function openLines(lines: readonly Line[], book: Book): HeldLine[] {
   return lines.map((line) => ({
     terms: line.terms,
-    envelope: book.findEnvelope(line.key) ?? book.addEnvelope(line),
+    envelope: book.findEnvelope(line) ?? book.addEnvelope(line),
   }));
 }
 

@@ -1,3 +1,4 @@
+import { flat } from './flat.ts';
 import { InvalidLabelError, shown } from './invalid.ts';
 
 /** Who and what a spend is for: `{ agent: 'researcher', task: 't-9' }`. */
@@ -44,7 +45,7 @@ export function labelSet(labels: Labels): LabelSet {
   if (count > MAX_LABELS) {
     throw new InvalidLabelError(`A spend carries at most ${MAX_LABELS} labels; these are ${count}`);
   }
-  return { labels: copy, key: `{${key}}` };
+  return { labels: copy, key: flat(`{${key}}`) };
 }
 
 /** Sorts names, which mostly come sorted or few. */

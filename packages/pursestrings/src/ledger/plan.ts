@@ -59,6 +59,36 @@ export function envelopeKey(group: string, values: readonly string[]): string {
   return key;
 }
 
+/** A line; its key is written when somebody asks for it. */
+class PlannedLine implements Line {
+  readonly terms: Terms;
+  readonly group: string;
+  readonly each: readonly string[];
+  readonly values: readonly string[];
+  readonly window: Window;
+  readonly steps: number;
+
+  constructor(
+    terms: Terms,
+    group: string,
+    each: readonly string[],
+    values: readonly string[],
+    window: Window,
+    steps: number,
+  ) {
+    this.terms = terms;
+    this.group = group;
+    this.each = each;
+    this.values = values;
+    this.window = window;
+    this.steps = steps;
+  }
+
+  get key(): string {
+    return envelopeKey(this.group, this.values);
+  }
+}
+
 /** A limit with its current window, and the groups of its envelopes in that window. */
 class RulePage {
   readonly #rule: Rule;
@@ -80,7 +110,7 @@ class RulePage {
         if (unit !== terms.unit) continue;
         values ??= each.length === 0 ? NO_VALUES : each.map((label) => labelValue(labels, label));
         const group = this.#groups[index] as string;
-        lines.push({ terms, key: envelopeKey(group, values), group, each, values, window, steps });
+        lines.push(new PlannedLine(terms, group, each, values, window, steps));
       }
     }
   }

@@ -46,6 +46,7 @@ export function compilePolicy(policy: Policy): Rulebook {
   const units = unitsFrom(declareUnits({}, policy.units));
   const rules = policy.limits.map((limit, order) => compileLimit(limit, units, order));
   const matching = matcher(rules.map((rule) => ({ item: rule, where: rule.where })));
+  const selective = rules.some(({ where }) => where.length > 0);
   const freezing = matcher(
     policy.freezes.map((freeze) => ({
       item: freeze,
@@ -59,10 +60,7 @@ export function compilePolicy(policy: Policy): Rulebook {
     policy,
     units,
     rules,
-    rulesFor: (labels) => {
-      const found = matching(labels);
-      return found.length > 1 ? found.sort((a, b) => a.order - b.order) : found;
-    },
+    rulesFor: (labels) => (selective ? matching(labels).sort(byOrder) : rules),
     freezeOn: (labels) => (policy.freezes.length === 0 ? undefined : freezing(labels)[0]),
   };
 }
@@ -147,6 +145,10 @@ export function isFrozen(policy: Policy, labels: Labels): boolean {
   return policy.freezes.some((freeze) => carries(labels, freeze.where));
 }
 
+function byOrder(a: Rule, b: Rule): number {
+  return a.order - b.order;
+}
+
 type Condition = { readonly label: string; readonly values: ReadonlySet<string> };
 
 /**
@@ -175,7 +177,6 @@ function matcher<T>(
   }
   const shelves = [...filed];
   return (labels) => {
-    if (shelves.length === 0) return always;
     const found = [...always];
     for (const [label, byValue] of shelves) {
       for (const { item, rest } of byValue.get(labelValue(labels, label)) ?? []) {

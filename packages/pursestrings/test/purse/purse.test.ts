@@ -98,9 +98,7 @@ test('listeners that throw harm no spend and are announced', async () => {
   purse.on('charge', () => {
     throw new Error('thrown');
   });
-  purse.on('charge', async () => {
-    throw new Error('rejected');
-  });
+  purse.on('charge', () => Promise.reject(new Error('rejected')) as unknown as void);
   purse.on('denied', () => {
     throw new Error('denied');
   });
@@ -112,7 +110,7 @@ test('listeners that throw harm no spend and are announced', async () => {
   expect(charge.amounts).toEqual({ usd: 1 });
   await expect(purse.reserve({ usd: 20 })).rejects.toMatchObject({ code: 'BUDGET_EXCEEDED' });
   await new Promise(setImmediate);
-  expect(errors.sort()).toEqual(['denied', 'rejected', 'thrown']);
+  expect(errors.map(String).sort()).toEqual(['denied', 'rejected', 'thrown']);
 });
 
 test('a listener is taken away once, and there is a bound to them', async () => {

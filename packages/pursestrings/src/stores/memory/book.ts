@@ -2,7 +2,7 @@ import type { Book } from '../../ledger/apply.ts';
 import type { LedgerRecord } from '../../ledger/audit.ts';
 import { stepsOf } from '../../ledger/charge-row.ts';
 import type { LabelSet } from '../../ledger/labels.ts';
-import type { Line } from '../../ledger/plan.ts';
+import { envelopeKey, type Line } from '../../ledger/plan.ts';
 import {
   type ChargeRecord,
   type Envelope,
@@ -24,6 +24,9 @@ const MAX_SLACK = 1024;
 /** How many old records one `apply` forgets at most, so that none of them waits for long. */
 const MAX_FORGOTTEN_PER_APPLY = 256;
 
+/** How long a book rests, by its store's clock, when nothing old is left to be forgotten. */
+const FORGET_EVERY_MS = 1000;
+
 /** An envelope that knows which list it stands in. */
 interface GroupedEnvelope extends Envelope {
   readonly group: string;
@@ -36,6 +39,7 @@ export class MemoryBook implements Book {
   revision = 0;
   readonly journal: Fifo<ChargeRecord> = new Fifo();
   readonly #envelopes = new Map<string, GroupedEnvelope>();
+  /** The same envelopes by group and, within it, by their values: found without writing a key. */
   readonly #groups = new Map<string, Map<string, GroupedEnvelope>>();
   readonly #holds = new Map<string, HoldRecord>();
   /** Charges that are not at hand through their hold. */
@@ -50,6 +54,7 @@ export class MemoryBook implements Book {
   readonly #maxCharges: number;
   readonly #slack: number;
   #foldingDown = false;
+  #forgetAtMs = Number.NEGATIVE_INFINITY;
   readonly #maxEnvelopes: number;
   #lastPlace = 0;
 
@@ -61,8 +66,8 @@ export class MemoryBook implements Book {
     this.#totals = new MemoryTotals(this.#journalMs);
   }
 
-  findEnvelope(key: string): Envelope | undefined {
-    return this.#envelopes.get(key);
+  findEnvelope({ group, values }: Line): Envelope | undefined {
+    return this.#groups.get(group)?.get(memberKey(values));
   }
 
   addEnvelope(line: Line): Envelope {
@@ -86,7 +91,7 @@ export class MemoryBook implements Book {
     this.#envelopes.set(key, envelope);
     const group = this.#groups.get(groupKey) ?? new Map<string, GroupedEnvelope>();
     this.#groups.set(groupKey, group);
-    group.set(key, envelope);
+    group.set(memberKey(values), envelope);
     if (window.endMs !== null) this.#closing.push(envelope, window.endMs + DAY_MS);
     return envelope;
   }
@@ -146,7 +151,17 @@ export class MemoryBook implements Book {
 
   /** Forgets what is past its time, a bounded part of it. */
   forget(nowMs: number): void {
+    const most = this.#maxCharges + this.#slack;
+    const tooMany = this.journal.length > most || this.#resolved.length > most;
+    // A clock that was set back brings the next time nearer again.
+    const resting = nowMs < this.#forgetAtMs && nowMs + FORGET_EVERY_MS >= this.#forgetAtMs;
+    if (resting && !tooMany && !this.#foldingDown) return;
+    this.#forgetSome(nowMs);
+  }
+
+  #forgetSome(nowMs: number): void {
     this.#foldOldCharges(nowMs);
+    let forgotten = 0;
     for (let count = 0; count < MAX_FORGOTTEN_PER_APPLY; count += 1) {
       const oldest = this.#resolved.first();
       if (oldest === undefined) break;
@@ -155,14 +170,23 @@ export class MemoryBook implements Book {
       this.#resolved.shift();
       this.#holds.delete(oldest.id);
       if (oldest.charge !== undefined) this.#charges.set(oldest.id, oldest.charge);
+      forgotten += 1;
     }
     for (let count = 0; count < MAX_FORGOTTEN_PER_APPLY; count += 1) {
       const closed = this.#closing.takeDue(nowMs);
       if (closed === undefined) break;
       if (closed.held > 0) this.#closing.push(closed, nowMs + DAY_MS);
       else this.#closeEnvelope(closed);
+      forgotten += 1;
     }
     this.#totals.forget(nowMs);
+    const more = forgotten >= MAX_FORGOTTEN_PER_APPLY || this.#hasOldCharges(nowMs);
+    this.#forgetAtMs = more ? nowMs : nowMs + FORGET_EVERY_MS;
+  }
+
+  #hasOldCharges(nowMs: number): boolean {
+    const oldest = this.journal.first();
+    return oldest !== undefined && oldest.atMs + this.#journalMs <= nowMs;
   }
 
   /** Pages through the envelopes of one group, or looks some up. */
@@ -223,9 +247,14 @@ export class MemoryBook implements Book {
     envelope.closed = true;
     this.#envelopes.delete(envelope.key);
     const group = this.#groups.get(envelope.group);
-    group?.delete(envelope.key);
+    group?.delete(memberKey(envelope.values));
     if (group?.size === 0) this.#groups.delete(envelope.group);
   }
+}
+
+/** The key of an envelope within its group: mostly the one value that sets it apart. */
+function memberKey(values: readonly string[]): string {
+  return values.length === 1 ? (values[0] as string) : envelopeKey('', values);
 }
 
 function* records(

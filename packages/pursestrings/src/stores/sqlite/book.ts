@@ -175,7 +175,7 @@ export class SqliteBook implements Book, References {
     return terms;
   }
 
-  findEnvelope(key: string): StoredEnvelope | undefined {
+  findEnvelope({ key }: Line): StoredEnvelope | undefined {
     const atHand = this.#envelopes.get(key);
     if (atHand !== undefined) return atHand;
     const row = this.#statements.envelopeByKey.get(this.#ledger, key);
