@@ -93,12 +93,12 @@ export function toStepAmounts(amounts: Amounts, units: Units): StepAmounts {
       `Amounts must be an object such as { usd: 0.25 }, not ${shown(amounts)}`,
     );
   }
-  const steps: StepAmount[] = [];
-  for (const name of Object.keys(amounts)) {
-    const value = amounts[name];
-    if (value === undefined) continue;
-    steps.push({ unit: name, steps: stepsOfUnit(name, value, units) });
-  }
+  const names = Object.keys(amounts).filter((name) => amounts[name] !== undefined);
+  // Kept by the million, and a list that is mapped has no more room than it needs.
+  const steps = names.map((unit) => ({
+    unit,
+    steps: stepsOfUnit(unit, amounts[unit] as Decimal, units),
+  }));
   return steps.length > 1 ? steps.sort(byUnit) : steps;
 }
 
