@@ -5,8 +5,8 @@ import { type EmbeddedStore, isEmbedded, type LedgerStore } from './stores/store
 /** The most operations that may wait for the store; past it new ones are refused. */
 export const MAX_PENDING = 100_000;
 
-/** How many flushes in a row may be made without waiting for the end of the turn. */
-const MAX_PROMPT_FLUSHES = 32;
+/** How many operations in a row may be asked without waiting for the end of a turn. */
+const MAX_ASKED_IN_A_ROW = 32;
 
 /** The most operations that go to the store at once. */
 const MAX_BATCH = 1024;
@@ -24,18 +24,23 @@ interface Waiting {
  */
 export class OperationQueue {
   readonly #store: LedgerStore;
+  /** A store inside the process, and one of those that gains nothing by batching. */
+  readonly #embedded: EmbeddedStore | undefined;
   readonly #prompt: EmbeddedStore | undefined;
   readonly #applied: (applied: Applied) => void;
   #waiting: Waiting[] = [];
   #inFlight = 0;
   #lastBatchSize = 0;
-  #promptFlushes = 0;
+  #askedInARow = 0;
+  /** An operation of this very moment was asked at once. */
+  #alone = false;
   #scheduled = false;
   #idle: (() => void)[] = [];
 
   constructor(store: LedgerStore, applied: (applied: Applied) => void) {
     this.#store = store;
-    this.#prompt = isEmbedded(store) && store.batching === 'none' ? store : undefined;
+    this.#embedded = isEmbedded(store) ? store : undefined;
+    this.#prompt = this.#embedded?.batching === 'none' ? this.#embedded : undefined;
     this.#applied = applied;
   }
 
@@ -59,10 +64,30 @@ export class OperationQueue {
         { retryable: true },
       );
     }
+    const atOnce = this.#askedAlone(operation);
+    if (atOnce !== undefined) return atOnce;
     return new Promise((resolve, reject) => {
       this.#waiting.push({ operation, resolve, reject });
       this.#schedule();
     });
+  }
+
+  /**
+   * Where operations have come one by one, the first of a moment is asked at once: waiting for
+   * others would gain nothing. Those that come in the same moment make the next batch. A loop that
+   * only spends must not keep timers and sockets from their turn, so that is done so often in a row.
+   */
+  #askedAlone(operation: Operation): Answer | undefined {
+    const busy = this.#alone || this.pending > 0 || this.#lastBatchSize > 1;
+    if (this.#embedded === undefined || busy) return undefined;
+    if (this.#askedInARow >= MAX_ASKED_IN_A_ROW) return undefined;
+    const applied = this.#embedded.applyAtOnce([operation]);
+    if (applied === null) return undefined;
+    this.#askedInARow += 1;
+    this.#alone = true;
+    queueMicrotask(() => (this.#alone = false));
+    this.#applied(applied);
+    return applied.answers[0];
   }
 
   /** Resolves holds that are past their time, until none is left. */
@@ -82,16 +107,11 @@ export class OperationQueue {
   #schedule(): void {
     if (this.#scheduled || this.#inFlight > 0) return;
     this.#scheduled = true;
-    const flush = (): void => {
+    setImmediate(() => {
       this.#scheduled = false;
+      this.#askedInARow = 0;
       void this.#flush();
-    };
-    // Where operations have come one by one, waiting for the end of the turn would gain nothing;
-    // but a loop that only spends must not keep timers and sockets from their turn for ever.
-    const alone = this.#lastBatchSize <= 1 && this.#promptFlushes < MAX_PROMPT_FLUSHES;
-    this.#promptFlushes = alone ? this.#promptFlushes + 1 : 0;
-    if (alone) queueMicrotask(flush);
-    else setImmediate(flush);
+    });
   }
 
   async #flush(): Promise<void> {

@@ -115,6 +115,10 @@ class MemoryStore implements EmbeddedStore {
     return { answers, expiries, nowMs };
   }
 
+  applyAtOnce(operations: readonly Operation[]): Applied {
+    return this.applySync(operations);
+  }
+
   readBalancesSync(query: BalanceQuery): BalancePage {
     const { items, next } = this.#book.envelopes(query, pageSize(query));
     const envelopes = items.map((envelope): Envelope => ({ ...envelope }));

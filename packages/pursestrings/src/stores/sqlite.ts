@@ -112,6 +112,12 @@ class SqliteStore implements EmbeddedStore {
     );
   }
 
+  applyAtOnce(operations: readonly Operation[]): Applied | null {
+    return this.#file.runAtOnce((connection) =>
+      this.#mine.apply(connection, operations, this.#clock),
+    );
+  }
+
   readBalances(query: BalanceQuery): Promise<BalancePage> {
     return this.#file.run((connection) => this.#mine.readBalances(connection, query, this.now()));
   }

@@ -75,6 +75,8 @@ export interface EmbeddedStore extends LedgerStore {
   /** The store's time, in epoch milliseconds. */
   now(): number;
   applySync(operations: readonly Operation[]): Applied;
+  /** The same where it needs no waiting for others; `null`, with nothing done, where it would. */
+  applyAtOnce(operations: readonly Operation[]): Applied | null;
   readBalancesSync(query: BalanceQuery): BalancePage;
   readHoldsSync(query: HoldQuery): Page<HoldRecord>;
   readJournalSync(query: JournalQuery): Page<ChargeRecord>;

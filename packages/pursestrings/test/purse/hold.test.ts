@@ -137,8 +137,11 @@ test('a signal aborts when its hold expires, and not once the hold is settled', 
 test('a reserve whose caller gives up holds nothing', async () => {
   const purse = await openPurse({ store: `sqlite:${temporaryFile()}`, limits: [ALL] });
   const controller = new AbortController();
+  // The first of a moment is asked at once; the one that comes with it waits, and is given up.
+  const first = purse.charge({ usd: 0 });
   const reserve = purse.reserve({ usd: 1 }, {}, { signal: controller.signal });
   controller.abort(new Error('given up'));
+  await first;
   await expect(reserve).rejects.toThrow('given up');
   await expect(purse.reserve({ usd: 1 }, {}, { signal: controller.signal })).rejects.toThrow(
     'given up',
@@ -150,8 +153,10 @@ test('giving up a repeated reserve leaves the hold to its first caller', async (
   const purse = await openPurse({ store: `sqlite:${temporaryFile()}`, limits: [ALL] });
   await purse.reserve({ usd: 1 }, {}, { id: 'h' });
   const controller = new AbortController();
+  const first = purse.charge({ usd: 0 });
   const again = purse.reserve({ usd: 1 }, {}, { id: 'h', signal: controller.signal });
   controller.abort();
+  await first;
   await expect(again).rejects.toThrow(/abort/i);
   expect(await spentAndHeld(purse)).toEqual([0, 1]);
 });

@@ -50,6 +50,12 @@ export class SqliteFile {
     }
   }
 
+  /** Runs something on the file once; `null` when the file is locked. */
+  runAtOnce<T>(work: (connection: Connection) => T): T | null {
+    const outcome = this.#attempt(work, Number.POSITIVE_INFINITY);
+    return 'answer' in outcome ? outcome.answer : null;
+  }
+
   /** The same, blocking the thread while it waits. */
   runSync<T>(work: (connection: Connection) => T): T {
     const deadlineMs = performance.now() + this.#settings.lockTimeoutMs;
