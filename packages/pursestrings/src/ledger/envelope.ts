@@ -1,7 +1,7 @@
 import { MAX_ENVELOPE_STEPS } from './amount.ts';
 import type { Terms } from './limit.ts';
 import type { Line } from './plan.ts';
-import type { Crossing, Envelope } from './records.ts';
+import { type Crossing, type Envelope, NOTHING_CROSSED } from './records.ts';
 
 /** Rule 2's test: `amount <= (cap - spent) - held`. Soft lines always fit; nothing fits a cap of 0. */
 export function fits(line: Line, envelope: Pick<Envelope, 'spent' | 'held'> | undefined): boolean {
@@ -9,6 +9,24 @@ export function fits(line: Line, envelope: Pick<Envelope, 'spent' | 'held'> | un
   if (soft) return true;
   if (line.steps === 0) return capSteps > 0;
   return line.steps <= capSteps - (envelope?.spent ?? 0) - (envelope?.held ?? 0);
+}
+
+/** The envelope that a line falls in, with nothing in it yet. */
+export function newEnvelope({ key, terms, each, values, window }: Line): Envelope {
+  return {
+    key,
+    limit: terms.limit,
+    unit: terms.unit,
+    each,
+    values,
+    window,
+    spent: 0,
+    held: 0,
+    pruned: 0,
+    crossed: NOTHING_CROSSED,
+    saturated: false,
+    closed: false,
+  };
 }
 
 /** Sets money aside. */

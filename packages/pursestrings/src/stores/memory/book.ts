@@ -1,13 +1,13 @@
 import type { Book } from '../../ledger/apply.ts';
 import type { LedgerRecord } from '../../ledger/audit.ts';
 import { stepsOf } from '../../ledger/charge-row.ts';
+import { newEnvelope } from '../../ledger/envelope.ts';
 import type { LabelSet } from '../../ledger/labels.ts';
 import { envelopeKey, type Line } from '../../ledger/plan.ts';
 import {
   type ChargeRecord,
   type Envelope,
   type HoldRecord,
-  NOTHING_CROSSED,
   RESOLVED_HOLD_TTL_MS,
 } from '../../ledger/records.ts';
 import type { Total } from '../../ledger/report.ts';
@@ -71,23 +71,9 @@ export class MemoryBook implements Book {
   }
 
   addEnvelope(line: Line): Envelope {
-    const { key, group: groupKey, window, each, values, terms } = line;
-    const envelope: GroupedEnvelope = {
-      key,
-      group: groupKey,
-      place: (this.#lastPlace += 1),
-      limit: terms.limit,
-      unit: terms.unit,
-      each,
-      values,
-      window,
-      spent: 0,
-      held: 0,
-      pruned: 0,
-      crossed: NOTHING_CROSSED,
-      saturated: false,
-      closed: false,
-    };
+    const { key, group: groupKey, window, values } = line;
+    this.#lastPlace += 1;
+    const envelope = { ...newEnvelope(line), group: groupKey, place: this.#lastPlace };
     this.#envelopes.set(key, envelope);
     const group = this.#groups.get(groupKey) ?? new Map<string, GroupedEnvelope>();
     this.#groups.set(groupKey, group);

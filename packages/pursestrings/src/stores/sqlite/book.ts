@@ -1,6 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Book } from '../../ledger/apply.ts';
 import { stepsOf } from '../../ledger/charge-row.ts';
+import { newEnvelope } from '../../ledger/envelope.ts';
 import type { LabelSet } from '../../ledger/labels.ts';
 import type { Terms } from '../../ledger/limit.ts';
 import type { Line } from '../../ledger/plan.ts';
@@ -8,7 +9,6 @@ import {
   type ChargeRecord,
   type Envelope,
   type HoldRecord,
-  NOTHING_CROSSED,
   RESOLVED_HOLD_TTL_MS,
 } from '../../ledger/records.ts';
 import {
@@ -182,23 +182,9 @@ export class SqliteBook implements Book, References {
     return row === undefined ? undefined : this.#keep(readEnvelope(row));
   }
 
-  addEnvelope({ key, terms, each, values, window }: Line): StoredEnvelope {
-    const envelope: StoredEnvelope = {
-      rowId: 0,
-      key,
-      limit: terms.limit,
-      unit: terms.unit,
-      each,
-      values,
-      window,
-      spent: 0,
-      held: 0,
-      pruned: 0,
-      crossed: NOTHING_CROSSED,
-      saturated: false,
-      closed: false,
-    };
-    this.#envelopes.set(key, envelope);
+  addEnvelope(line: Line): StoredEnvelope {
+    const envelope: StoredEnvelope = { ...newEnvelope(line), rowId: 0 };
+    this.#envelopes.set(envelope.key, envelope);
     this.#changedEnvelopes.add(envelope);
     this.#envelopesAdded += 1;
     return envelope;
