@@ -67,11 +67,6 @@ export class Announcer {
     return () => void listeners.delete(entry);
   }
 
-  /** True when somebody listens: what nobody hears need not be put together. */
-  hears(event: keyof PurseEvents): boolean {
-    return (this.#listeners.get(event)?.size ?? 0) > 0;
-  }
-
   emit<E extends keyof PurseEvents>(event: E, payload: PurseEvents[E]): void {
     const listeners = this.#listeners.get(event);
     if (listeners === undefined || listeners.size === 0) return;
