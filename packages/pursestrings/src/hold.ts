@@ -15,6 +15,15 @@ export interface SettleOptions {
   readonly description?: string;
 }
 
+/** How a hold gets another id. */
+export interface RenameOptions {
+  /**
+   * It stays open for at least so long from now, in milliseconds: 1 to 400 days. Default: its time
+   * stays as it is.
+   */
+  readonly ttlMs?: number;
+}
+
 /** What a hold asks of its purse. */
 export interface HoldKeeper {
   readonly units: Units;
@@ -23,6 +32,9 @@ export interface HoldKeeper {
   settleUnresolved(record: HoldRecord): Promise<void>;
   release(record: HoldRecord): Promise<void>;
   extend(record: HoldRecord, ttlMs: number): Promise<number>;
+  rename(record: HoldRecord, id: string, options: RenameOptions): Promise<Hold>;
+  /** The store's time, as well as this process knows it. */
+  now(): number;
   /** Watches for what aborts a hold's signal, until the hold is resolved. */
   watch(watched: WatchedHold): void;
   unwatch(watched: WatchedHold): void;
@@ -86,12 +98,21 @@ export class Hold implements AsyncDisposable {
     return this.#record.labels.labels;
   }
 
-  /** By the store's clock. */
+  /** By the store's clock: to learn how long that is from now, ask `remainingMs`. */
   get expiresAt(): Date {
     return new Date(this.#expiresAtMs);
   }
 
-  /** True once the hold is known here to be settled or released. */
+  /**
+   * How long the hold still lives, in milliseconds of the store's clock, which this process's own
+   * may differ from; 0 when its time has passed. It asks nobody: an `extend` or a resolution by
+   * another object is not known here.
+   */
+  remainingMs(): number {
+    return Math.max(0, this.#expiresAtMs - this.#keeper.now());
+  }
+
+  /** True once the hold is known here to be settled, released or renamed. */
   get resolved(): boolean {
     return this.#resolved;
   }
@@ -151,6 +172,46 @@ export class Hold implements AsyncDisposable {
     this.#expiresAtMs = await this.#keeper.extend(this.#record, ttlMs);
   }
 
+  /**
+   * Gives the hold another id, for work whose id is known only once it has begun: a provider's
+   * batch, a background response. In one step the same money is held under the new id, for the same
+   * labels, limits and windows, and the old id stands as released. The money is free at no moment,
+   * and no cap, freeze or limit of today is asked.
+   *
+   * From then on this object is resolved, so that `run` and `await using` leave the money alone, and
+   * its signal aborts no more: settle, extend and watch the hold that this answers with. A settle
+   * under the old id is a charge of its own, marked `late`.
+   *
+   * Again with the same id: the same hold, marked `replayed`, with the time that it has by then.
+   *
+   * @param id 1 to 256 characters, and not the hold's own: that one is kept open by `extend`.
+   * @throws InvalidOptionError for an id or a duration that cannot be: the hold stays as it is.
+   * @throws ConflictError when this hold is not open, or when the new id stands for another hold or
+   *   a charge: nothing changes.
+   * @throws HoldNotFoundError when it is forgotten.
+   * @throws StoreError
+   * @example
+   * ```ts
+   * import { openPurse } from 'pursestrings';
+   *
+   * const purse = await openPurse({ limits: [{ name: 'all', cap: { usd: 10 } }] });
+   * await using hold = await purse.reserve({ usd: 4 }, {}, { ifAbandoned: 'charge' });
+   * const batch = { id: 'batch_1' }; // what the provider answers
+   * await hold.rename(batch.id, { ttlMs: 25 * 3_600_000 });
+   *
+   * // Later, in whichever process reads the results:
+   * const held = await purse.hold(batch.id, { expired: true });
+   * await held?.settle({ usd: 2.75 });
+   * ```
+   */
+  async rename(id: string, options: RenameOptions = {}): Promise<Hold> {
+    const answer = this.#keeper.rename(this.#record, id, options);
+    this.#underWay = answer;
+    const renamed = await answer;
+    this.#resolve();
+    return renamed;
+  }
+
   /** Settles as held, unless something has resolved the hold. */
   async finish(): Promise<void> {
     await this.#underWay?.catch(() => undefined);
@@ -175,6 +236,15 @@ export class Hold implements AsyncDisposable {
       // Settled by another object meanwhile: then it was not abandoned.
       if (!ConflictError.isInstance(error)) this.#keeper.failed(error);
     }
+  }
+
+  /**
+   * Announces a failure that no caller can be told of, as the purse's `error` event.
+   *
+   * @internal For adapters that must hand on an answer whatever becomes of its charge.
+   */
+  failed(error: unknown): void {
+    this.#keeper.failed(error);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

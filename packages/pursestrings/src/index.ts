@@ -21,7 +21,7 @@ export {
   type StoreFailure,
 } from './errors.ts';
 export type { ExpiredEvent, PurseEvents, ThresholdEvent } from './events.ts';
-export type { Hold, SettleOptions } from './hold.ts';
+export type { Hold, RenameOptions, SettleOptions } from './hold.ts';
 export type { Amounts, Decimal } from './ledger/amount.ts';
 export type { Denial } from './denial.ts';
 export type { Labels } from './ledger/labels.ts';
@@ -34,6 +34,6 @@ export type { Every, Period } from './ledger/window.ts';
 export { openPurse, type Purse } from './purse.ts';
 export type { Health, JournalOptions, PurseOptions, ReportQuery } from './purse-options.ts';
 export { sats, tokens, usd } from './shorthand.ts';
-export type { ChargeOptions, ReserveOptions } from './spend-options.ts';
+export type { ChargeOptions, ReserveOptions, TakeUpOptions } from './spend-options.ts';
 export type { LedgerStore } from './stores/store.ts';
 export type { Mismatch, Verification } from './verification.ts';

@@ -19,8 +19,8 @@ interface Waiting {
 
 /**
  * Gathers the operations of one turn of the event loop and hands them to the store as one batch,
- * one batch at a time. Two operations on one id never share a batch. A store that gains nothing by
- * batching is asked at once.
+ * one batch at a time. Two operations on one id never share a batch, and a rename is on two. A
+ * store that gains nothing by batching is asked at once.
  */
 export class OperationQueue {
   readonly #store: LedgerStore;
@@ -131,7 +131,7 @@ export class OperationQueue {
     else for (const resolve of this.#idle.splice(0)) resolve();
   }
 
-  /** Takes operations in their order; one whose id is taken already waits for the next batch. */
+  /** Takes operations in their order; one whose ids are not all free waits for the next batch. */
   #takeBatch(): Waiting[] {
     const ids = new Set<string>();
     const batch: Waiting[] = [];
@@ -140,10 +140,11 @@ export class OperationQueue {
     for (const waiting of this.#waiting) {
       if (batch.length === MAX_BATCH) break;
       taken += 1;
-      const { id } = waiting.operation;
-      if (ids.has(id)) later.push(waiting);
+      const { operation } = waiting;
+      const newId = operation.kind === 'rename' ? operation.newId : operation.id;
+      if (ids.has(operation.id) || ids.has(newId)) later.push(waiting);
       else batch.push(waiting);
-      ids.add(id);
+      ids.add(operation.id).add(newId);
     }
     const rest = this.#waiting.slice(taken);
     this.#waiting = later.length === 0 ? rest : [...later, ...rest];

@@ -39,6 +39,7 @@ import {
   checkDescription,
   checkId,
   type ReserveOptions,
+  type TakeUpOptions,
 } from './spend-options.ts';
 import { Spending } from './spending.ts';
 import { openStore } from './store-url.ts';
@@ -201,11 +202,19 @@ export class Purse implements AsyncDisposable {
     return result;
   }
 
-  /** Takes up an open hold, in any process. `null` when there is none of this id that is open. */
-  async hold(id: string): Promise<Hold | null> {
+  /**
+   * Takes up an open hold, in any process. `null` when there is none of this id that is open.
+   *
+   * With `expired`, also a hold whose time ran out and of which nobody has said since what became,
+   * so that the real cost of its work can still be settled: that charge is marked `late`, and
+   * corrects the one that expiry made, if it made one. Such holds are remembered for 7 days.
+   *
+   * @throws InvalidOptionError, StoreError
+   */
+  async hold(id: string, options: TakeUpOptions = {}): Promise<Hold | null> {
     this.#assertOpen();
     checkId(id);
-    return this.#spending.find(id);
+    return this.#spending.find(id, options.expired === true);
   }
 
   /** Lists balances in their current windows. A limit without `each` always has one. */

@@ -25,6 +25,12 @@ export interface ChargeOptions {
   readonly description?: string;
 }
 
+/** How a hold is taken up by its id. */
+export interface TakeUpOptions {
+  /** Also one whose time ran out while nobody said what became of it. Default `false`. */
+  readonly expired?: boolean;
+}
+
 const MAX_ID_LENGTH = 256;
 const MAX_DESCRIPTION_LENGTH = 4096;
 const MAX_TTL_MS = 400 * 86_400_000;
@@ -57,6 +63,15 @@ export function checkId(id: string): void {
       `id ${JSON.stringify(id.slice(0, 80))} begins with '${CORRECTION_PREFIX}', which the ledger keeps for its own rows`,
     );
   }
+}
+
+/** Checks the id that a hold is to have instead of its own. @throws InvalidOptionError */
+export function checkNewId(id: string, newId: string): void {
+  checkId(newId);
+  if (newId !== id) return;
+  throw new InvalidOptionError(
+    `id ${JSON.stringify(id)} is the hold's own; give another, or keep it open with extend()`,
+  );
 }
 
 /** Checks a duration. @throws InvalidOptionError */

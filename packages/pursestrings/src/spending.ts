@@ -4,7 +4,13 @@ import { labelsAround } from './ambient-labels.ts';
 import { type Charge, toCharge } from './charge.ts';
 import { InvalidAmountError, InvariantError, StoreError } from './errors.ts';
 import type { Announcer } from './events.ts';
-import { Hold, type HoldKeeper, type SettleOptions, type WatchedHold } from './hold.ts';
+import {
+  Hold,
+  type HoldKeeper,
+  type RenameOptions,
+  type SettleOptions,
+  type WatchedHold,
+} from './hold.ts';
 import { HoldWatch } from './hold-watch.ts';
 import type { Amounts } from './ledger/amount.ts';
 import { actualAmounts } from './ledger/charge-row.ts';
@@ -22,6 +28,7 @@ import { denialsOf, refusalOf } from './refusal.ts';
 import {
   type ChargeOptions,
   checkDescription,
+  checkNewId,
   checkSpendOptions,
   checkTtl,
   type ReserveOptions,
@@ -183,13 +190,26 @@ export class Spending implements HoldKeeper {
     return answer.expiresAtMs;
   }
 
-  /** Takes up an open hold by its id. */
-  async find(id: string): Promise<Hold | null> {
+  async rename(record: HoldRecord, id: string, { ttlMs }: RenameOptions): Promise<Hold> {
+    checkNewId(record.id, id);
+    if (ttlMs !== undefined) checkTtl('ttlMs', ttlMs);
+    const asked = { kind: 'rename', id: record.id, newId: id, ttlMs: ttlMs ?? null } as const;
+    const answer = await this.#ask(() => asked);
+    if (answer.kind === 'held') return new Hold(answer.hold, this, answer.replayed);
+    // A conflict is about the id that something stands under: this hold's, or the new one.
+    const about = answer.kind === 'conflict' ? (answer.hold?.id ?? id) : record.id;
+    throw refusalOf(about, answer, this.units);
+  }
+
+  /** Takes up a hold by its id: an open one, or also one that expired and is unresolved since. */
+  async find(id: string, expired: boolean): Promise<Hold | null> {
     await this.queue.resolveDue();
     await this.#desk.reload();
     const { items } = await this.#store.readHolds({ id });
     const record = items[0];
-    return record === undefined || record.state !== 'open' ? null : new Hold(record, this, true);
+    if (record === undefined) return null;
+    const hold = new Hold(record, this, true);
+    return record.state === 'open' || (expired && !hold.resolved) ? hold : null;
   }
 
   /** Says what a reserve would be told now, and changes nothing. */

@@ -1,4 +1,5 @@
 import { MAX_ENVELOPE_STEPS } from './amount.ts';
+import type { Book } from './book.ts';
 import {
   actualAmounts,
   type ChargeDraft,
@@ -12,7 +13,6 @@ import {
   stepsOf,
 } from './charge-row.ts';
 import { addHeld, addSpent, crossWarnings, fits, freeHeld } from './envelope.ts';
-import type { LabelSet } from './labels.ts';
 import type { Terms } from './limit.ts';
 import type { Line } from './plan.ts';
 import {
@@ -27,43 +27,13 @@ import {
   type HoldRecord,
   type HoldState,
   type Operation,
+  RENAMED_PREFIX,
+  type RenameOperation,
   type ReserveOperation,
   type SettleOperation,
   type Shortfall,
 } from './records.ts';
 import { contains } from './window.ts';
-
-/**
- * The pages of a ledger that an operation reads and writes. Memory and SQLite give their own; the
- * arithmetic below is theirs in common. What `find…` and `add…` return is the live record: the
- * ledger changes it in place and then says so.
- */
-export interface Book {
-  /** The revision of the policy that stands. */
-  readonly revision: number;
-  findEnvelope(line: Line): Envelope | undefined;
-  addEnvelope(line: Line): Envelope;
-  envelopeChanged(envelope: Envelope): void;
-  /** How many envelopes may still be opened. */
-  envelopeRoom(): number;
-  findHold(id: string): HoldRecord | undefined;
-  addHold(hold: HoldRecord): void;
-  /** An open hold has a new `expiresAtMs`. */
-  holdExtended(hold: HoldRecord): void;
-  /** A hold is open no longer. */
-  holdResolved(hold: HoldRecord): void;
-  /** A resolved hold has a new state. */
-  holdRestated(hold: HoldRecord): void;
-  findCharge(id: string): ChargeRecord | undefined;
-  /**
-   * Appends to the journal and adds to the totals of its labels. With a hold, the charge stands
-   * under the hold's id and is its `charge` from now on.
-   */
-  addCharge(charge: ChargeRecord, hold: HoldRecord | undefined): void;
-  countDenial(labels: LabelSet, nowMs: number): void;
-  /** True while a hold past its time is still unresolved. */
-  hasDueHolds(nowMs: number): boolean;
-}
 
 /** Applies one operation to a ledger, whole or not at all, and says what came of it. */
 export function applyOperation(
@@ -81,6 +51,8 @@ export function applyOperation(
       return release(operation.id, book, nowMs, expiries);
     case 'extend':
       return extend(operation.id, operation.ttlMs, book, nowMs, expiries);
+    case 'rename':
+      return rename(operation, book, nowMs, expiries);
     case 'charge':
       return charge(operation, book, nowMs);
   }
@@ -259,6 +231,27 @@ function extend(id: string, ttlMs: number, book: Book, nowMs: number, expiries: 
   return { kind: 'extended', expiresAtMs: known.expiresAtMs };
 }
 
+/** What is held stays held in the same envelopes: no balance moves, so none is free in between. */
+function rename(op: RenameOperation, book: Book, nowMs: number, expiries: Expiry[]): Answer {
+  const known = findHold(op.id, book, nowMs, expiries);
+  const standing = findHold(op.newId, book, nowMs, expiries);
+  const said = `${RENAMED_PREFIX}${op.id}`;
+  // A hold that is open was not renamed: what stands then came from another one of its id.
+  if (standing?.said === said && known?.state !== 'open') {
+    return { kind: 'held', hold: standing, replayed: true };
+  }
+  if (known === undefined) return { kind: 'unknown_hold' };
+  if (known.state !== 'open') return conflict(op.id, known, book);
+  if (standing !== undefined) return conflict(op.newId, standing, book);
+  const charged = book.findCharge(op.newId);
+  if (charged !== undefined) return { kind: 'conflict', hold: null, charge: charged };
+  const expiresAtMs = Math.max(known.expiresAtMs, nowMs + (op.ttlMs ?? 0));
+  const renamed: HoldRecord = { ...known, id: op.newId, said, expiresAtMs };
+  close(known, 'released', book, nowMs);
+  book.addHold(renamed);
+  return { kind: 'held', hold: renamed, replayed: false };
+}
+
 function charge(op: ChargeOperation, book: Book, nowMs: number): Answer {
   const row = chargeRow(op.id, op, op.late, nowMs);
   if (!op.fresh) {
@@ -331,6 +324,10 @@ function resolve(known: HoldRecord, state: HoldState, book: Book, nowMs: number)
     freeHeld(envelope, stepsOf(known.amounts, envelope.unit));
     book.envelopeChanged(envelope);
   }
+  close(known, state, book, nowMs);
+}
+
+function close(known: HoldRecord, state: HoldState, book: Book, nowMs: number): void {
   known.state = state;
   known.resolvedAtMs = nowMs;
   book.holdResolved(known);

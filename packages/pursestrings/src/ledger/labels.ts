@@ -64,7 +64,24 @@ function define(object: Record<string, string>, name: string, value: string): vo
 
 /** Reads back what `labelSet` wrote. */
 export function labelSetFromKey(key: string): LabelSet {
-  return key === '{}' ? NO_LABELS : { labels: JSON.parse(key) as Labels, key };
+  if (key === '{}') return NO_LABELS;
+  return { labels: key.includes('\\') ? readEscaped(key) : (JSON.parse(key) as Labels), key };
+}
+
+/** One text in JSON. */
+const TEXT = /"(?:[^"\\]|\\.)*"/g;
+
+/**
+ * Reads names and values one by one. V8's `JSON.parse` may take a property name with an escape in it
+ * for another one that it has met before: https://github.com/nodejs/node/issues/63785
+ */
+function readEscaped(key: string): Labels {
+  const texts = (key.match(TEXT) ?? []).map((text) => JSON.parse(text) as string);
+  const labels: Record<string, string> = {};
+  for (let index = 0; index < texts.length; index += 2) {
+    define(labels, texts[index] as string, texts[index + 1] as string);
+  }
+  return labels;
 }
 
 /** A label's value; a label that is not there counts as `''` (rule 10). */

@@ -1,5 +1,5 @@
 import { InvalidLabelError, InvalidLimitError, InvalidOptionError } from './invalid.ts';
-import { carries, type Labels, type LabelSet, labelSet, labelValue } from './labels.ts';
+import { type Labels, type LabelSet, labelSet, labelValue } from './labels.ts';
 import { compileLimit, type Limit, MAX_LIMITS, resolveLimit, type Rule } from './limit.ts';
 import { declareUnits, STANDARD_UNITS, type UnitOptions, type Units, unitsFrom } from './unit.ts';
 
@@ -138,11 +138,6 @@ function frozenLabels(where: Labels): LabelSet {
 /** True when two policies say the same, whatever their revisions. */
 export function samePolicy(a: Policy, b: Policy): boolean {
   return JSON.stringify({ ...a, revision: 0 }) === JSON.stringify({ ...b, revision: 0 });
-}
-
-/** True when a spend with these labels is frozen under this policy. */
-export function isFrozen(policy: Policy, labels: Labels): boolean {
-  return policy.freezes.some((freeze) => carries(labels, freeze.where));
 }
 
 function byOrder(a: Rule, b: Rule): number {

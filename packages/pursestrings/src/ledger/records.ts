@@ -57,7 +57,10 @@ export interface HoldRecord {
   readonly ifAbandoned: IfAbandoned;
   /** Units among the amounts that come back instead of being charged. */
   readonly occupied: readonly string[];
-  /** The options that the caller named: part of what a replay must repeat. */
+  /**
+   * The options that the caller named: part of what a replay must repeat. A hold that was renamed
+   * says here what it was called before, after `RENAMED_PREFIX`.
+   */
   readonly said: string;
   readonly lines: readonly HeldLine[];
   expiresAtMs: number;
@@ -149,6 +152,19 @@ export interface ExtendOperation {
   readonly ttlMs: number;
 }
 
+/**
+ * Gives an open hold another id: the record under the old one is released, and one that is the same
+ * but for its id, its origin and its time is open under the new one. The money was held before, so
+ * neither cap nor freeze nor revision has a say.
+ */
+export interface RenameOperation {
+  readonly kind: 'rename';
+  readonly id: string;
+  readonly newId: string;
+  /** It stays open for at least so long from now; null leaves its time as it is. */
+  readonly ttlMs: number | null;
+}
+
 /** Records a spend that was not held. */
 export interface ChargeOperation {
   readonly kind: 'charge';
@@ -170,6 +186,7 @@ export type Operation =
   | SettleOperation
   | ReleaseOperation
   | ExtendOperation
+  | RenameOperation
   | ChargeOperation;
 
 /** A line that would not fit, with what its envelope held at that moment. */
@@ -181,6 +198,7 @@ export interface Shortfall {
 
 /** What a store says to one operation. */
 export type Answer =
+  /** Taken by a reserve, or taken over by a rename. */
   | { readonly kind: 'held'; readonly hold: HoldRecord; readonly replayed: boolean }
   | { readonly kind: 'charged'; readonly charge: ChargeRecord; readonly replayed: boolean }
   | { readonly kind: 'released'; readonly charge: ChargeRecord | null; readonly replayed: boolean }
@@ -220,6 +238,9 @@ export interface Applied {
 
 /** The id of the row that corrects the charge of an expired hold. User ids never begin like it. */
 export const CORRECTION_PREFIX = 'correction:';
+
+/** What a renamed hold's `said` begins with; the options of a reserve are never written like it. */
+export const RENAMED_PREFIX = 'renamed:';
 
 /** The crossings of an envelope that has crossed nothing yet. */
 export const NOTHING_CROSSED: readonly number[] = Object.freeze([]);

@@ -40,6 +40,10 @@ export interface LedgerStore {
    * Applies operations in order, each atomic on its own, in one round trip; one failing never
    * fails its neighbours. Resolves due holds first, at most `MAX_DUE_PER_APPLY`, also when there are no
    * operations. All or none of a batch is durable when the answer comes.
+   *
+   * A `rename` moves no balance: in one step the hold's record is released without freeing what it
+   * holds, and the same lines are held under the new id. Nobody may ever see both of them open, or
+   * neither. It is answered `held`, as a reserve is, or `conflict` with what stands under either id.
    */
   apply(operations: readonly Operation[]): Promise<Applied>;
   /** Reads envelopes, in an order that stays while they are paged through. */

@@ -19,6 +19,13 @@ export type Command =
   | { readonly do: 'release'; readonly id: string }
   | { readonly do: 'extend'; readonly id: string; readonly ttlMs: number }
   | {
+      readonly do: 'rename';
+      readonly id: string;
+      readonly newId: string;
+      readonly ttlMs: number | undefined;
+    }
+  | { readonly do: 'takeUp'; readonly id: string; readonly expired: boolean }
+  | {
       readonly do: 'charge';
       readonly id: string;
       readonly amounts: ModelAmounts;
@@ -73,6 +80,20 @@ export class CommandRunner {
         await hold?.extend(command.ttlMs);
         return hold === undefined ? 'unknown' : `extended ${hold.expiresAt.getTime()}`;
       }
+      case 'rename': {
+        const { id, newId, ttlMs } = command;
+        const options = ttlMs === undefined ? {} : { ttlMs };
+        const renamed = await this.#holds.get(id)?.rename(newId, options);
+        if (renamed === undefined) return 'unknown';
+        this.#holds.set(newId, renamed);
+        return `renamed ${renamed.expiresAt.getTime()}`;
+      }
+      case 'takeUp': {
+        const hold = await this.#purse.hold(command.id, { expired: command.expired });
+        if (hold === null) return 'none';
+        this.#holds.set(command.id, hold);
+        return 'found';
+      }
       case 'charge':
         return charged(
           await this.#purse.charge(command.amounts, command.labels, { id: command.id }),
@@ -104,6 +125,10 @@ export function runOnModel(model: LedgerModel, command: Command): Outcome {
       return model.release(command.id);
     case 'extend':
       return model.extend(command.id, command.ttlMs);
+    case 'rename':
+      return model.rename(command.id, command.newId, command.ttlMs);
+    case 'takeUp':
+      return model.takeUp(command.id, command.expired);
     case 'charge':
       return model.charge(command.id, command.amounts, command.labels);
     case 'advance':

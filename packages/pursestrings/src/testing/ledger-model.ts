@@ -43,6 +43,8 @@ interface Line {
 }
 
 interface ModelHold extends ModelReserve {
+  /** The id that it was taken over from by a rename. */
+  readonly renamedFrom?: string;
   readonly lines: readonly Line[];
   expiresAtMs: number;
   state: 'open' | 'settled' | 'released' | 'expired' | 'expired_charged' | 'corrected';
@@ -93,7 +95,10 @@ export class LedgerModel {
   reserve(reserve: ModelReserve): Outcome {
     this.#expireDue();
     const known = this.#holds.get(reserve.id);
-    if (known !== undefined) return sameReserve(known, reserve) ? 'held' : 'conflict';
+    if (known !== undefined) {
+      const same = known.renamedFrom === undefined && sameReserve(known, reserve);
+      return same ? 'held' : 'conflict';
+    }
     if (this.#charge(reserve.id) !== undefined) return 'conflict';
     if (this.#freezes.some((where) => carries(reserve.labels, where))) return 'denied frozen';
     const lines = this.#plan(reserve.amounts, reserve.labels);
@@ -151,6 +156,30 @@ export class LedgerModel {
     if (hold.state !== 'open') return 'conflict';
     hold.expiresAtMs = Math.max(hold.expiresAtMs, this.#nowMs + ttlMs);
     return `extended ${hold.expiresAtMs}`;
+  }
+
+  rename(id: string, newId: string, ttlMs: number | undefined): Outcome {
+    this.#expireDue();
+    const hold = this.#holds.get(id);
+    const standing = this.#holds.get(newId);
+    if (hold === undefined) return 'unknown';
+    if (standing?.renamedFrom === id && hold.state !== 'open') {
+      return `renamed ${standing.expiresAtMs}`;
+    }
+    if (hold.state !== 'open' || standing !== undefined) return 'conflict';
+    if (this.#charge(newId) !== undefined) return 'conflict';
+    const expiresAtMs = Math.max(hold.expiresAtMs, this.#nowMs + (ttlMs ?? 0));
+    this.#holds.set(newId, { ...hold, id: newId, renamedFrom: id, expiresAtMs });
+    hold.state = 'released';
+    return `renamed ${expiresAtMs}`;
+  }
+
+  /** Says whether a hold can be taken up: an open one, or an expired one left unresolved. */
+  takeUp(id: string, expired: boolean): Outcome {
+    this.#expireDue();
+    const state = this.#holds.get(id)?.state;
+    if (state === 'open') return 'found';
+    return expired && (state === 'expired' || state === 'expired_charged') ? 'found' : 'none';
   }
 
   charge(id: string, amounts: ModelAmounts, labels: ModelLabels): Outcome {

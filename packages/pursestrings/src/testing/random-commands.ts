@@ -32,9 +32,11 @@ export function seededDraw(seed: number): Draw {
 export function randomCommand(draw: Draw): Command {
   const kind = draw(100);
   if (kind < 34) return reserve(draw);
-  if (kind < 58) return { do: 'settle', id: holdId(draw), amounts: settleAmounts(draw) };
-  if (kind < 66) return { do: 'release', id: holdId(draw) };
-  if (kind < 72) return { do: 'extend', id: holdId(draw), ttlMs: ttlMs(draw) };
+  if (kind < 48) return { do: 'settle', id: knownId(draw), amounts: settleAmounts(draw) };
+  if (kind < 53) return { do: 'release', id: knownId(draw) };
+  if (kind < 58) return { do: 'extend', id: knownId(draw), ttlMs: ttlMs(draw) };
+  if (kind < 70) return rename(draw);
+  if (kind < 73) return { do: 'takeUp', id: knownId(draw), expired: draw(2) === 0 };
   if (kind < 80) {
     return { do: 'charge', id: `c${draw(6)}`, amounts: { tokens: draw(6) }, labels: labels(draw) };
   }
@@ -55,6 +57,19 @@ function reserve(draw: Draw): Command {
     ttlMs: ttlMs(draw),
     ifAbandoned,
   };
+}
+
+/**
+ * Mostly to the id that comes from the hold's own, so that many are repeated; else to one that a
+ * charge or another hold may have.
+ */
+function rename(draw: Draw): Command {
+  const id = knownId(draw);
+  const place = draw(6);
+  const wanted = place === 0 ? `c${draw(6)}` : place === 1 ? holdId(draw) : renamed(id);
+  // A hold's own id is refused before the ledger is asked.
+  const newId = wanted === id ? renamed(id) : wanted;
+  return { do: 'rename', id, newId, ttlMs: draw(2) === 0 ? ttlMs(draw) : undefined };
 }
 
 function changedLimit(draw: Draw): ModelLimit {
@@ -98,4 +113,6 @@ function labels(draw: Draw): ModelLabels {
 
 const agent = (draw: Draw): string => `a${draw(3)}`;
 const holdId = (draw: Draw): string => `h${draw(10)}`;
+const renamed = (id: string): string => `${id}r`;
+const knownId = (draw: Draw): string => (draw(4) === 0 ? renamed(holdId(draw)) : holdId(draw));
 const ttlMs = (draw: Draw): number => 1 + draw(40 * 60_000);

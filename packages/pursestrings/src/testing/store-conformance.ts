@@ -3,6 +3,7 @@ import { ADMISSION_CASES } from './conformance/admission.ts';
 import type { ConformanceCase, MakeStore } from './conformance/case.ts';
 import { POLICY_CASES } from './conformance/policy.ts';
 import { READING_CASES } from './conformance/reading.ts';
+import { RENAMING_CASES } from './conformance/renaming.ts';
 import { RESOLUTION_CASES } from './conformance/resolution.ts';
 
 /** What the suite needs of its surroundings. */
@@ -17,6 +18,7 @@ export interface StoreConformanceOptions {
 const CASES: readonly ConformanceCase[] = [
   ...ADMISSION_CASES,
   ...RESOLUTION_CASES,
+  ...RENAMING_CASES,
   ...POLICY_CASES,
   ...READING_CASES,
   ...AGREEMENT_CASES,

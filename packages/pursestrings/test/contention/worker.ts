@@ -98,8 +98,10 @@ async function spendHeld(purse: Purse, told: Teller, random: () => number): Prom
   if (!reserved.ok) return;
   told.admitted += 1;
   if (left) return;
-  if (random() < 0.5) return reserved.hold.release();
-  const charge = await reserved.hold.settle({ usd: (cents * Math.floor(random() * 9)) / 800 });
+  const newId = `renamed-${seed}-${told.admitted}`;
+  const hold = random() < 0.3 ? await reserved.hold.rename(newId) : reserved.hold;
+  if (random() < 0.5) return hold.release();
+  const charge = await hold.settle({ usd: (cents * Math.floor(random() * 9)) / 800 });
   told.answered += stepsOf(charge.amounts);
 }
 

@@ -57,13 +57,13 @@ it(`keeps every acknowledged charge through ${KILLS} kills`, { timeout: 1_200_00
   const acknowledged = (await readFile(acknowledgements, 'utf8')).trim().split('\n');
   expect(acknowledged.length).toBeGreaterThan(KILLS);
 
-  expect(new Set(acknowledged.map((id) => id.split('-')[0])).size).toBe(5);
+  expect(new Set(acknowledged.map((id) => id.split('-')[0])).size).toBe(6);
   const lost = acknowledged.filter((id) => !isAsTold(id, byId.get(id)));
   expect(lost).toEqual([]);
   // What was recorded and never acknowledged is recorded whole, too.
   const halves = journal.filter(
     ({ id, amounts }) =>
-      /^(charge|settle|orphan_charge)-/.test(id) && steps(amounts['usd']) !== saidSteps(id),
+      /^(charge|settle|rename|orphan_charge)-/.test(id) && steps(amounts['usd']) !== saidSteps(id),
   );
   expect(halves).toEqual([]);
   expect(byId.size).toBe(journal.length);

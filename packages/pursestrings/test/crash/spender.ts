@@ -46,7 +46,7 @@ async function spend(
   const cents = 1 + ((lane * 31 + turn * 17) % 40);
   const id = `${life}-${lane}-${turn}-${cents}`;
   const labels = { life, kind: 'free' };
-  switch ((lane + turn) % 5) {
+  switch ((lane + turn) % 6) {
     case 0:
       await purse.charge({ usd: cents / 100 }, labels, { id: `charge-${id}` });
       return acknowledge(`charge-${id}`);
@@ -63,6 +63,13 @@ async function spend(
     case 3: {
       const hold = await purse.reserve({ usd: cents / 100 }, labels, { id: `release-${id}` });
       await hold.release();
+      return acknowledge(hold.id);
+    }
+    case 4: {
+      // Work that is told its id once it has begun.
+      const early = await purse.reserve({ usd: 0.5 }, labels, { id: `early-${id}` });
+      const hold = await early.rename(`rename-${id}`);
+      await hold.settle({ usd: cents / 100 });
       return acknowledge(hold.id);
     }
     default: {

@@ -4,6 +4,7 @@ import { RESOLVED_HOLD_TTL_MS } from '../../src/ledger/records.ts';
 import { MAX_DUE_PER_APPLY } from '../../src/stores/store.ts';
 import { type Asked, chargeOf, LedgerDesk } from './ledger-desk.ts';
 
+const DAY_MS = 86_400_000;
 const LIMITS: readonly Limit[] = [
   { name: 'all', cap: { calls: 100, slots: 3 } },
   { name: 'tokens', cap: { tokens: 1000 } },
@@ -182,6 +183,92 @@ describe('an id', () => {
     const desk = new LedgerDesk(LIMITS);
     expect(desk.reserve({ calls: 101 }, {}, { id: 'x' }).kind).toBe('denied');
     expect(desk.reserve({ calls: 1 }, {}, { id: 'x' })).toMatchObject({ replayed: false });
+  });
+});
+
+describe('a rename', () => {
+  it('moves no balance, and writes the old record as released', async () => {
+    const desk = deskWithHold();
+    const before = structuredClone(desk.envelopes());
+    const answer = desk.rename('h', 'n', 5000);
+    expect(answer).toMatchObject({
+      kind: 'held',
+      replayed: false,
+      hold: { id: 'n', state: 'open', resolvedAtMs: null, expiresAtMs: desk.clock.now() + 5000 },
+    });
+    expect(desk.envelopes()).toEqual(before);
+    expect(desk.store.readHoldsSync({ id: 'h' }).items).toMatchObject([
+      { state: 'released', resolvedAtMs: desk.clock.now(), expiresAtMs: desk.clock.now() + 1000 },
+    ]);
+    expect(desk.store.readHoldsSync({}).items.map(({ id }) => id)).toEqual(['n']);
+    expect(await desk.audit()).toMatchObject({ charges: 0, mismatches: [] });
+    desk.clock.advance(4999);
+    expect(desk.reserve({ calls: 91 }).kind).toBe('denied');
+    desk.clock.advance(1);
+    expect(desk.reserve({ calls: 91 }).kind).toBe('held');
+    expect(desk.expiries.map(({ hold }) => hold.id)).toEqual(['n']);
+  });
+
+  it('of a hold that is not there, or open no more, is told so and changes nothing', () => {
+    const desk = expired('charge');
+    expect(desk.rename('never', 'n').kind).toBe('unknown_hold');
+    expect(desk.rename('h', 'n', 5000)).toMatchObject({
+      kind: 'conflict',
+      hold: { id: 'h', state: 'expired_charged' },
+      charge: { id: 'h' },
+    });
+    expect(desk.store.readHoldsSync({ id: 'n' }).items).toEqual([]);
+    expect(desk.balances('all')).toEqual({ '': '10/0' });
+  });
+
+  it('to its own id is a conflict: it is not open under another', () => {
+    const desk = deskWithHold();
+    expect(desk.rename('h', 'h')).toMatchObject({ kind: 'conflict', hold: { state: 'open' } });
+    expect(desk.balances('all')).toEqual({ '': '0/10' });
+  });
+
+  it('says whose id it is that stands for something else', () => {
+    const desk = deskWithHold();
+    desk.charge({ calls: 1 }, {}, 'c');
+    desk.reserve({ calls: 1 }, {}, { id: 'due', ttlMs: 10 });
+    desk.clock.advance(10);
+    expect(desk.rename('h', 'c')).toMatchObject({ hold: null, charge: { id: 'c' } });
+    expect(desk.rename('h', 'due')).toMatchObject({ hold: { id: 'due', state: 'expired' } });
+    expect(desk.balances('all')).toEqual({ '': '1/10' });
+  });
+
+  it('is remembered by the new hold when the old id is forgotten, and not for a new one', () => {
+    const desk = deskWithHold();
+    desk.rename('h', 'n', 30 * DAY_MS);
+    desk.clock.advance(RESOLVED_HOLD_TTL_MS);
+    desk.reserve({ calls: 1 }, {}, { id: 'x' });
+    expect(desk.store.readHoldsSync({ id: 'h' }).items).toEqual([]);
+    expect(desk.rename('h', 'n')).toMatchObject({ kind: 'held', replayed: true });
+    // The id is free again: what it stands for now was never renamed.
+    expect(desk.reserve({ calls: 2 }, {}, { id: 'h' })).toMatchObject({ replayed: false });
+    expect(desk.rename('h', 'n')).toMatchObject({ kind: 'conflict', hold: { id: 'n' } });
+    expect(desk.balances('all')).toEqual({ '': '0/13' });
+  });
+
+  it('leaves the truth about the old id to a late charge, beside what is held', async () => {
+    const desk = deskWithHold();
+    desk.rename('h', 'n');
+    expect(desk.release('h')).toMatchObject({ kind: 'released', replayed: true });
+    expect(chargeOf(desk.settle('h', { calls: 3 })).late).toBe(true);
+    expect(desk.balances('all')).toEqual({ '': '3/10' });
+    expect(desk.rename('h', 'n')).toMatchObject({ kind: 'held', replayed: true });
+    expect(chargeOf(desk.settle('n', { calls: 4 })).late).toBe(false);
+    expect(desk.balances('all')).toEqual({ '': '7/0' });
+    expect(await desk.audit()).toMatchObject({ charges: 2, mismatches: [] });
+  });
+
+  it('lets occupied units stay occupied', () => {
+    const desk = new LedgerDesk(LIMITS);
+    desk.reserve({ slots: 3 }, {}, { id: 'h' });
+    desk.rename('h', 'n');
+    expect(desk.reserve({ slots: 1 }).kind).toBe('denied');
+    expect(chargeOf(desk.settle('n')).amounts).toEqual([]);
+    expect(desk.reserve({ slots: 3 }).kind).toBe('held');
   });
 });
 

@@ -44,6 +44,20 @@ describe('the key of labels', () => {
     );
   });
 
+  it('reads back names with escapes, whatever JSON was read before', () => {
+    const names = ['\0', '"', '\n', '\\', '\\|', 'a"', '__proto__\\'];
+    for (const [index, label] of names.entries()) {
+      // nodejs/node#63785: Node 24 takes the next property after `before` for this one's.
+      const before = `"before ${index}":"x"`;
+      JSON.parse(`{${before},"${label.startsWith('a') ? 'a' : ''}\\\\":""}`);
+      const { labels } = labelSetFromKey(`{${before},${JSON.stringify(label)}:"x\\"\\\\"}`);
+      expect(Object.entries(labels)).toEqual([
+        [`before ${index}`, 'x'],
+        [label, 'x"\\'],
+      ]);
+    }
+  });
+
   it('cannot be forged: different labels never share one', () => {
     const canonical = (entries: readonly (readonly [string, string])[]) =>
       entries

@@ -121,6 +121,10 @@ export class LedgerDesk {
     return this.apply({ kind: 'extend', id, ttlMs });
   }
 
+  rename(id: string, newId: string, ttlMs: number | null = null): Answer {
+    return this.apply({ kind: 'rename', id, newId, ttlMs });
+  }
+
   charge(amounts: Amounts, labels: Labels = {}, id: string = this.newId()): Answer {
     return this.apply({
       kind: 'charge',

@@ -32,8 +32,10 @@ const limits = [
 /** What one of the parallel callers does; numbers are small, so that they get in each other's way. */
 interface Step {
   readonly purse: 0 | 1;
-  readonly kind: 'reserve' | 'settle' | 'release' | 'extend' | 'advance';
+  readonly kind: 'reserve' | 'settle' | 'release' | 'extend' | 'rename' | 'advance';
   readonly id: string;
+  /** The id that a rename wants. */
+  readonly to: string;
   readonly tokens: number;
   readonly agent: string;
   readonly ifAbandoned: 'release' | 'charge';
@@ -41,8 +43,21 @@ interface Step {
 
 const step: fc.Arbitrary<Step> = fc.record({
   purse: fc.constantFrom(0, 1),
-  kind: fc.constantFrom('reserve', 'reserve', 'settle', 'settle', 'release', 'extend', 'advance'),
+  kind: fc.constantFrom(
+    'reserve',
+    'reserve',
+    'reserve',
+    'settle',
+    'settle',
+    'release',
+    'extend',
+    'rename',
+    'rename',
+    'advance',
+  ),
   id: fc.nat(11).map((n) => `h${n}`),
+  // Often the id of another hold, which may be free, open or resolved.
+  to: fc.nat(17).map((n) => `h${n}`),
   tokens: fc.integer({ min: 1, max: 9 }),
   agent: fc.nat(2).map((n) => `a${n}`),
   ifAbandoned: fc.constantFrom('release', 'charge'),
@@ -109,7 +124,7 @@ async function interleave(
 }
 
 async function carryOut(
-  { purse, kind, id, tokens, agent, ifAbandoned }: Step,
+  { purse, kind, id, to, tokens, agent, ifAbandoned }: Step,
   purses: readonly [Purse, Purse],
   holds: Map<string, Hold>,
   acknowledged: Map<string, Charge>,
@@ -137,6 +152,12 @@ async function carryOut(
         return await holds.get(id)?.release();
       case 'extend':
         return await holds.get(id)?.extend(tokens * 20);
+      case 'rename': {
+        if (id === to) return;
+        const renamed = await holds.get(id)?.rename(to, { ttlMs: tokens * 20 });
+        if (renamed !== undefined) holds.set(to, renamed);
+        return;
+      }
       case 'advance':
         clock.advance(tokens * 5);
     }

@@ -192,3 +192,50 @@ test('the truth about an abandoned hold is recorded long after the hold is forgo
   expect(await spentAndHeld(purse)).toEqual([3, 0]);
   expect(await purse.verify()).toMatchObject({ ok: true });
 });
+
+test('the time that a hold has left is told by the clock of the store', async () => {
+  // An hour behind this process: by its own clock every hold here would have expired.
+  const clock = manualClock(new Date(Date.now() - 3_600_000));
+  const purse = await openPurse({ clock, limits: [ALL] });
+  const hold = await purse.reserve({ usd: 2 }, {}, { ttlMs: 1000 });
+  expect(hold.remainingMs()).toBe(1000);
+  clock.advance(400);
+  expect(hold.remainingMs()).toBe(600);
+  await hold.extend(5000);
+  expect(hold.remainingMs()).toBe(5000);
+  clock.advance(6000);
+  expect(hold.remainingMs()).toBe(0);
+});
+
+test('a failure that no caller can be told of is announced by the hold it is about', async () => {
+  const purse = await openPurse({ limits: [ALL] });
+  const errors: unknown[] = [];
+  purse.on('error', (error) => errors.push(error));
+  const hold = await purse.reserve({ usd: 2 });
+  const failure = new Error('the answer could not be read');
+  hold.failed(failure);
+  expect(errors).toEqual([failure]);
+  expect(hold.resolved).toBe(false);
+});
+
+test('a hold that was renamed is resolved, and its signal aborts no more', async () => {
+  const clock = manualClock();
+  const purse = await openPurse({ clock, limits: [ALL] });
+  const hold = await purse.reserve({ usd: 2 }, { agent: 'a' }, { ttlMs: 1000 });
+  const { signal } = hold;
+  const renamed = await hold.rename('batch', { ttlMs: 60_000 });
+  expect([hold.resolved, renamed.resolved, renamed.id]).toEqual([true, false, 'batch']);
+  await hold.finish();
+  await hold.abandon();
+  expect(await spentAndHeld(purse)).toEqual([0, 2]);
+  await purse.freeze({ agent: 'a' });
+  expect([signal.aborted, renamed.signal.aborted]).toEqual([false, true]);
+});
+
+test('a rename that is refused leaves the hold to its caller', async () => {
+  const purse = await openPurse({ limits: [ALL] });
+  await purse.charge({ usd: 1 }, {}, { id: 'taken' });
+  const work = purse.run({ usd: 2 }, {}, (hold) => hold.rename('taken'), { ifAbandoned: 'charge' });
+  await expect(work).rejects.toMatchObject({ id: 'taken', recorded: { hold: null } });
+  expect(await spentAndHeld(purse)).toEqual([3, 0]);
+});

@@ -1,4 +1,4 @@
-import type { Book } from '../../ledger/apply.ts';
+import type { Book } from '../../ledger/book.ts';
 import type { LedgerRecord } from '../../ledger/audit.ts';
 import { stepsOf } from '../../ledger/charge-row.ts';
 import { newEnvelope } from '../../ledger/envelope.ts';

@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { Book } from '../../ledger/apply.ts';
+import type { Book } from '../../ledger/book.ts';
 import { stepsOf } from '../../ledger/charge-row.ts';
 import { newEnvelope } from '../../ledger/envelope.ts';
 import type { LabelSet } from '../../ledger/labels.ts';
