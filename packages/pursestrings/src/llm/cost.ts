@@ -1,12 +1,16 @@
 import { PriceUnknownError } from '../errors.ts';
 import { InvalidAmountError, InvalidOptionError } from '../ledger/invalid.ts';
 import { estimate } from './estimate.ts';
-import { checkUsage, costAttos, lacksTier, usdNumber } from './price.ts';
-import type { Price, Usage } from './price.ts';
+import type { CallFacts } from './estimate.ts';
+import { costAttos, lacksTier } from './price.ts';
+import type { Price } from './price.ts';
 import { priceFinder } from './price-list.ts';
 import type { PriceFinder, PriceSources } from './price-list.ts';
-import { PROVIDERS } from './providers/index.ts';
+import { PROVIDERS, recogniseBody } from './providers/index.ts';
 import { isObject } from './providers/provider.ts';
+import { usdNumber } from './rates.ts';
+import { checkUsage } from './usage.ts';
+import type { Usage } from './usage.ts';
 
 /** Where a price is looked up, and for which host. */
 export interface CostOptions extends PriceSources {
@@ -115,7 +119,7 @@ export function calculateCost(
  */
 export function readUsage(body: unknown): Usage | null {
   for (const provider of PROVIDERS) {
-    const usage = provider.readUsage(body);
+    const usage = provider.readUsage(body, null);
     if (usage !== null) return usage;
   }
   return null;
@@ -146,16 +150,24 @@ export async function estimateCall(
   options: CostOptions & { readonly outputCeiling?: number } = {},
 ): Promise<CallEstimate> {
   if (!isObject(request)) throw new InvalidOptionError('The request is no JSON object');
-  for (const provider of PROVIDERS) {
-    const shape = provider.readCall(
-      request,
-      options.url === undefined ? null : new URL(options.url),
-    );
-    if (shape === null) continue;
+  const url = options.url === undefined ? null : new URL(options.url);
+  const known = recogniseBody(request, url);
+  if (known !== null) {
+    const { provider, shape } = known;
     const price = priceOf(shape.model, options);
     const { outputCeiling } = options;
     const text = JSON.stringify(request);
-    const facts = { provider, body: request, text, shape, price, outputCeiling };
+    const facts: CallFacts = {
+      provider,
+      body: request,
+      text,
+      shape,
+      price,
+      otherPrices: shape.alternatives.map((model) => priceOf(model, options)),
+      outputCeiling,
+      rewritable: true,
+      parts: [],
+    };
     const { attos, tokens, bound, counted } = await estimate(facts);
     return {
       usd: usdNumber(attos),

@@ -1,6 +1,8 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
 import { PriceUnknownError } from '../errors.ts';
 import { InvalidOptionError } from '../ledger/invalid.ts';
-import { boundAttos, lacksTier, outputRateAttos } from './price.ts';
+import { boundAttos, missingRate, outputRateAttos } from './price.ts';
 import type { Price, TokenBound } from './price.ts';
 import type { CallShape, InputBound, JsonObject, Provider } from './providers/provider.ts';
 
@@ -15,6 +17,8 @@ export interface Estimate {
   readonly counted: boolean;
   readonly tokens: number;
   readonly attos: bigint;
+  /** More than one for a batch. */
+  readonly calls: number;
 }
 
 /** What is known of a call before it is estimated. */
@@ -24,7 +28,13 @@ export interface CallFacts {
   readonly text: string;
   readonly shape: CallShape;
   readonly price: Price;
+  /** Prices of the other models that may answer. */
+  readonly otherPrices: readonly Price[];
   readonly outputCeiling: number | undefined;
+  /** The request may be changed: it is not signed. */
+  readonly rewritable: boolean;
+  /** The calls of a batch. */
+  readonly parts: readonly CallFacts[];
 }
 
 /**
@@ -41,6 +51,7 @@ const SMALL_BODY_CHARACTERS = 4_096;
  * @throws InvalidOptionError when no bound on the output, or on some part of the input, is known.
  */
 export async function estimate(facts: CallFacts): Promise<Estimate> {
+  if (facts.parts.length > 0) return estimateParts(facts);
   const { provider, body, text, shape, price } = facts;
   const cap = await outputCapOf(facts);
   const cheap = estimateWith(facts, cap, provider.boundInput(body, shape, text), false);
@@ -51,9 +62,44 @@ export async function estimate(facts: CallFacts): Promise<Estimate> {
   return (await recount(facts, cheap)) ?? cheap;
 }
 
+/** A batch may be long; the event loop gets its turn after so many of its calls. */
+const PARTS_A_TURN = 256;
+
+/** What all calls of a batch can use and cost together. */
+async function estimateParts({ parts }: CallFacts): Promise<Estimate> {
+  let sum: Estimate | null = null;
+  for (const [index, part] of parts.entries()) {
+    const one = await estimate(part);
+    sum = sum === null ? one : added(sum, one);
+    if (index % PARTS_A_TURN === PARTS_A_TURN - 1) await nextTurn();
+  }
+  if (sum === null) throw new InvalidOptionError('A batch without calls cannot be estimated');
+  return { ...sum, sendCap: false };
+}
+
+function added(one: Estimate, other: Estimate): Estimate {
+  const pieces: Record<string, number> = { ...one.bound.pieces };
+  for (const [name, count] of Object.entries(other.bound.pieces)) {
+    pieces[name] = (pieces[name] ?? 0) + count;
+  }
+  return {
+    ...one,
+    counted: one.counted && other.counted,
+    tokens: one.tokens + other.tokens,
+    attos: one.attos + other.attos,
+    calls: one.calls + other.calls,
+    bound: {
+      ...one.bound,
+      inputTokens: one.bound.inputTokens + other.bound.inputTokens,
+      outputTokens: one.bound.outputTokens + other.bound.outputTokens,
+      pieces,
+    },
+  };
+}
+
 /** The same estimate with the input counted; null when that is not possible, or already done. */
 export async function recount(facts: CallFacts, cheap: Estimate): Promise<Estimate | null> {
-  if (cheap.counted) return null;
+  if (cheap.counted || facts.parts.length > 0) return null;
   const counted = await facts.provider.countInput(facts.body, facts.shape);
   return counted === null ? null : estimateWith(facts, cheap, counted, true);
 }
@@ -114,18 +160,20 @@ function estimateWith(
   counted: boolean,
 ): Estimate {
   const { shape, price } = facts;
-  checkRates(facts, input);
-  return priced(
-    facts,
-    { ...cap, counted },
-    {
-      inputTokens: inputTokensOf(input, price, shape.model),
-      inputAudioTokens: input.audioTokens,
-      outputTokens: cap.outputCap * shape.choices + shape.extraOutputTokens,
-      outputAudio: shape.outputAudio,
-      webSearches: shape.webSearches * shape.choices,
-    },
-  );
+  const { choices } = shape;
+  const pieces = Object.entries(shape.pieces).map(([name, most]) => [name, most * choices]);
+  const bound: TokenBound = {
+    inputTokens: inputTokensOf(input, price, shape.model),
+    inputAudioTokens: input.audioTokens,
+    inputMedia: shape.inputMedia,
+    cacheWrites: shape.cacheWrites,
+    outputTokens: cap.outputCap * choices + shape.extraOutputTokens,
+    outputAudio: shape.outputAudio,
+    outputImage: shape.outputImage,
+    pieces: Object.fromEntries(pieces) as Record<string, number>,
+  };
+  checkRates(facts, bound);
+  return priced(facts, { ...cap, counted }, bound);
 }
 
 function priced(
@@ -133,13 +181,20 @@ function priced(
   cap: Pick<Estimate, 'outputCap' | 'sendCap' | 'counted'>,
   bound: TokenBound,
 ): Estimate {
+  const { serviceTier } = facts.shape;
+  let attos = boundAttos(facts.price, serviceTier, bound);
+  for (const price of facts.otherPrices) {
+    const other = boundAttos(price, serviceTier, bound);
+    if (other > attos) attos = other;
+  }
   return {
     outputCap: cap.outputCap,
     sendCap: cap.sendCap,
     counted: cap.counted,
     bound,
     tokens: bound.inputTokens + bound.outputTokens,
-    attos: boundAttos(facts.price, facts.shape.serviceTier, bound),
+    attos,
+    calls: 1,
   };
 }
 
@@ -157,20 +212,13 @@ function inputTokensOf(input: InputBound, price: Price, model: string): number {
   return Math.max(input.tokens, price.contextWindow);
 }
 
-function checkRates(facts: CallFacts, input: InputBound): void {
-  const { shape, price } = facts;
-  const [standard] = price.rates;
-  const missing =
-    (lacksTier(price, shape.serviceTier) && `the service tier \`${shape.serviceTier}\``) ||
-    (input.audioTokens > 0 && (standard?.inputAudio ?? null) === null && 'audio input') ||
-    (shape.outputAudio && (standard?.outputAudio ?? null) === null && 'audio output') ||
-    (shape.webSearches > 0 && price.webSearchAttos === null && 'web searches');
-  if (missing !== false) {
-    throw new PriceUnknownError(
-      shape.model,
-      `No price is known for ${missing} of ${JSON.stringify(shape.model)}: add it to \`prices\``,
-    );
-  }
+function checkRates({ shape, price }: CallFacts, bound: TokenBound): void {
+  const missing = missingRate(price, shape.serviceTier, bound);
+  if (missing === null) return;
+  throw new PriceUnknownError(
+    shape.model,
+    `No price is known for ${missing} of ${JSON.stringify(shape.model)}: add it to \`prices\``,
+  );
 }
 
 /**
@@ -182,11 +230,13 @@ async function outputCapOf(facts: CallFacts): Promise<Pick<Estimate, 'outputCap'
   if (shape.outputCap !== null) return { outputCap: shape.outputCap, sendCap: false };
   const maximum = price.maxOutputTokens ?? (await knownMaximum(shape.model));
   if (maximum !== null) return { outputCap: maximum, sendCap: false };
-  if (outputCeiling !== undefined) return { outputCap: outputCeiling, sendCap: true };
+  if (outputCeiling !== undefined && facts.rewritable && shape.cappable) {
+    return { outputCap: outputCeiling, sendCap: true };
+  }
   if (price.contextWindow !== null) return { outputCap: price.contextWindow, sendCap: false };
   throw new InvalidOptionError(
     `The request names no output cap, and none is known for ${JSON.stringify(shape.model)}: send ` +
-      '`max_completion_tokens`, or set `outputCeiling`, or `maxOutputTokens` in `prices`',
+      'one, or set `outputCeiling`, or `maxOutputTokens` in `prices`',
   );
 }
 

@@ -4,7 +4,7 @@ import type { Labels } from '../ledger/labels.ts';
 import type { Purse } from '../purse.ts';
 import { affordableCap, estimate, mayFit, recount, withOutputCap } from './estimate.ts';
 import type { CallFacts, Estimate, Left } from './estimate.ts';
-import { attosOf, usdNumber } from './price.ts';
+import { attosOf, usdNumber } from './rates.ts';
 
 /** A clamped answer shorter than this is of no use to anybody: the call is refused instead. */
 const MIN_CLAMPED_TOKENS = 16;
@@ -27,6 +27,8 @@ export interface Asking {
   readonly signal: AbortSignal | null;
   /** Lower the output cap to what is left, where that helps. */
   readonly clamps: boolean;
+  /** What becomes of the hold of a call whose end nobody sees. */
+  readonly ifAbandoned: 'charge' | 'release';
 }
 
 /**
@@ -49,17 +51,17 @@ export async function holdFor(facts: CallFacts, asking: Asking): Promise<Held> {
 }
 
 async function ask(
-  { purse, labels, signal }: Asking,
-  { attos, tokens }: Estimate,
+  { purse, labels, signal, ifAbandoned }: Asking,
+  { attos, tokens, calls }: Estimate,
   how: 'reserve' | 'check first',
 ): Promise<Hold | BudgetExceededError> {
-  const amounts = { usd: usdNumber(attos), tokens, calls: 1 };
+  const amounts = { usd: usdNumber(attos), tokens, calls };
   if (how === 'check first') {
     const [first, ...others] = (await purse.check(amounts, labels)).denials;
     if (first !== undefined) return new BudgetExceededError([first, ...others]);
   }
   try {
-    const options = { ifAbandoned: 'charge', ...(signal === null ? {} : { signal }) } as const;
+    const options = { ifAbandoned, ...(signal === null ? {} : { signal }) } as const;
     return await purse.reserve(amounts, labels, options);
   } catch (error) {
     if (BudgetExceededError.isInstance(error)) return error;
@@ -72,8 +74,10 @@ async function shrink(
   facts: CallFacts,
   current: Estimate,
   error: BudgetExceededError,
-  clamps: boolean,
+  mayClamp: boolean,
 ): Promise<Estimate | null> {
+  if (facts.parts.length > 0) return null;
+  const clamps = mayClamp && facts.rewritable && facts.shape.cappable;
   // A smaller call helps only where money or tokens are short.
   const helps = error.denials.every(
     ({ reason, unit }) => reason === 'exceeds' && (unit === 'usd' || unit === 'tokens'),

@@ -1,23 +1,16 @@
-import { PriceUnknownError } from '../errors.ts';
 import { InvalidOptionError, PurseError } from '../ledger/invalid.ts';
 import type { Labels } from '../ledger/labels.ts';
 import type { Purse } from '../purse.ts';
-import type { CallFacts } from './estimate.ts';
-import { holdFor } from './holding.ts';
-import type { PriceBook } from './price.ts';
+import { meteredCall } from './metered-call.ts';
+import type { Meter } from './metered-call.ts';
 import { priceFinder } from './price-list.ts';
-import type { CeilingPrice, PriceFinder } from './price-list.ts';
-import { PROVIDERS, recognise, suspicion } from './providers/index.ts';
-import { isObject } from './providers/provider.ts';
-import type { Provider } from './providers/provider.ts';
+import type { CeilingPrice, PriceSources } from './price-list.ts';
+import { speakerOf, recognise, suspicion } from './providers/index.ts';
 import { refuse } from './refusal.ts';
 import type { OnDenied } from './refusal.ts';
-import { remade, withBody } from './read-response.ts';
 import { readRequest } from './request.ts';
 import type { FetchRequest } from './request.ts';
-import { neverLeft } from './never-left.ts';
-import { Settlement } from './settlement.ts';
-import { meteredStream } from './stream.ts';
+import { resultRead } from './result-reading.ts';
 
 /** How calls are metered. Every field is optional. */
 export interface MeterOptions {
@@ -42,21 +35,24 @@ export interface MeterOptions {
   /** A price for models that nobody knows. Default `deny`: nothing goes out. */
   readonly unknownModel?: 'deny' | CeilingPrice;
   /** Prices that override the bundled list, or add to it. */
-  readonly prices?: PriceBook;
+  readonly prices?: PriceSources['prices'];
   /**
    * Tokens from 1: the cap sent with a request that names none, to a model whose own maximum is
    * not known.
    */
   readonly outputCeiling?: number;
+  /**
+   * What becomes of the rest of a hold when a stream is left, cut or aborted before its usage came.
+   * `charge` (default): all of it is charged, as the provider may go on and bill the whole answer.
+   * `release`: the input and what was streamed are counted and charged, the rest comes back.
+   */
+  readonly ifAbandoned?: 'charge' | 'release';
+  /**
+   * What becomes of a request that would spend and that nothing here understands. `deny` (default):
+   * it is refused by name. `allow`: it goes out unmetered. A function decides for each.
+   */
+  readonly unmetered?: 'deny' | 'allow' | ((request: { method: string; url: URL }) => boolean);
 }
-
-/**
- * Answers by a gateway that stopped waiting for the provider, which may have gone on and bill the
- * call.
- */
-const UNKNOWN_STATUSES: ReadonlySet<number> = new Set([
-  408, 499, 502, 504, 520, 521, 522, 523, 524,
-]);
 
 /**
  * Makes a `fetch` that holds the most a model call can cost before the call goes out, and settles
@@ -118,43 +114,31 @@ const UNKNOWN_STATUSES: ReadonlySet<number> = new Set([
  * ```
  */
 export function meteredFetch(purse: Purse, options: MeterOptions = {}): typeof fetch {
-  const meter: Meter = { purse, options, findPrice: priceFinder(options) };
   checkOptions(options);
+  const meter: Meter = { purse, options, findPrice: priceFinder(options) };
   return async (input, init) => {
     const send = options.fetch ?? globalThis.fetch;
     const onDenied = options.onDenied ?? 'respond';
-    let provider = PROVIDERS[0] as Provider;
-    let ready: Ready;
-    try {
-      const request = readRequest(input, init);
-      const known = recognise(request.method, request.url);
-      if (known === null) refuseSuspicious(request);
-      if (known === null || known.route === 'free') return request.sendAsGiven(send);
-      provider = known.provider;
-      ready = await prepare(meter, request, provider);
-    } catch (error) {
-      return refuse(error, provider, onDenied);
+    const request = readRequest(input, init);
+    const known = recognise(request.method, request.url);
+    if (known?.route === 'metered') return meteredCall(meter, request, known.provider, send);
+    if (known === null) {
+      const refusal = unmeteredRefusal(request, options.unmetered);
+      if (refusal !== null) return refuse(refusal, speakerOf(request.url), onDenied);
     }
-    return call(ready, send);
+    const response = await request.sendAsGiven(send);
+    const work = known?.route === 'result' ? known.provider.work : undefined;
+    const workId = work?.resultOf(request.method, request.url) ?? null;
+    if (known === null || work === undefined || workId === null) return response;
+    const { provider } = known;
+    const { url, signal } = request;
+    const { findPrice } = meter;
+    return resultRead({ purse, findPrice, provider, work, workId, url, signal }, response);
   };
 }
 
-interface Meter {
-  readonly purse: Purse;
-  readonly options: MeterOptions;
-  readonly findPrice: PriceFinder;
-}
-
-/** A call whose money is held, and which can go out. */
-interface Ready {
-  readonly request: FetchRequest;
-  readonly facts: CallFacts;
-  readonly settlement: Settlement;
-  /** The body to send. */
-  readonly text: string;
-}
-
-function checkOptions({ onDenied, whenTight, outputCeiling }: MeterOptions): void {
+function checkOptions(options: MeterOptions): void {
+  const { onDenied, whenTight, outputCeiling, ifAbandoned, unmetered } = options;
   if (onDenied !== undefined && onDenied !== 'respond' && onDenied !== 'throw') {
     throw new InvalidOptionError(
       `\`onDenied\` is ${String(onDenied)}; it must be 'respond' or 'throw'`,
@@ -165,6 +149,19 @@ function checkOptions({ onDenied, whenTight, outputCeiling }: MeterOptions): voi
       `\`whenTight\` is ${String(whenTight)}; it must be 'deny' or 'clamp'`,
     );
   }
+  if (ifAbandoned !== undefined && ifAbandoned !== 'charge' && ifAbandoned !== 'release') {
+    throw new InvalidOptionError(
+      `\`ifAbandoned\` is ${String(ifAbandoned)}; it must be 'charge' or 'release'`,
+    );
+  }
+  if (
+    ![undefined, 'deny', 'allow'].includes(unmetered as 'deny') &&
+    typeof unmetered !== 'function'
+  ) {
+    throw new InvalidOptionError(
+      `\`unmetered\` is ${String(unmetered)}; it must be 'deny', 'allow' or a function`,
+    );
+  }
   if (outputCeiling !== undefined && !(Number.isSafeInteger(outputCeiling) && outputCeiling >= 1)) {
     throw new InvalidOptionError(
       `\`outputCeiling\` is ${outputCeiling}; it must be a whole number from 1`,
@@ -172,111 +169,16 @@ function checkOptions({ onDenied, whenTight, outputCeiling }: MeterOptions): voi
   }
 }
 
-function refuseSuspicious({ method, url, plainBody }: FetchRequest): void {
+function unmeteredRefusal(
+  { method, url, plainBody }: FetchRequest,
+  unmetered: MeterOptions['unmetered'],
+): PurseError | null {
   const reason = suspicion(method, url, plainBody);
-  if (reason === null) return;
-  throw new PurseError(
+  if (reason === null || unmetered === 'allow') return null;
+  if (typeof unmetered === 'function' && unmetered({ method, url })) return null;
+  return new PurseError(
     'UNMETERED_ROUTE',
     `${method} ${url.host}${url.pathname} would spend unmetered (${reason}), so it was not sent: ` +
-      'chat completions are metered; make other calls with a plain fetch, and charge them by ' +
-      'purse.charge()',
+      'let it pass by the option `unmetered`, and charge it by purse.charge()',
   );
-}
-
-async function prepare(meter: Meter, request: FetchRequest, provider: Provider): Promise<Ready> {
-  const { purse, options } = meter;
-  const text = await request.readText();
-  const facts = readFacts(meter, request, provider, text);
-  const labels = { ...options.labels, ...request.labels };
-  const { signal } = request;
-  const clamps = options.whenTight === 'clamp';
-  const { hold, estimate: held } = await holdFor(facts, { purse, labels, signal, clamps });
-  const settlement = new Settlement(hold, facts, held);
-  const { shape } = facts;
-  const askUsage = shape.streamed && !shape.usageAsked;
-  if (!askUsage && !held.sendCap) return { request, facts, settlement, text };
-  const changes = { askUsage, ...(held.sendCap ? { outputCap: held.outputCap } : {}) };
-  const changed = JSON.stringify(provider.rewrite(facts.body, changes));
-  return { request, facts, settlement, text: changed };
-}
-
-function readFacts(
-  meter: Meter,
-  request: FetchRequest,
-  provider: Provider,
-  text: string,
-): CallFacts {
-  const body = parse(text);
-  const shape = isObject(body) ? provider.readCall(body, request.url) : null;
-  if (!isObject(body) || shape === null) {
-    throw new PurseError(
-      'UNREADABLE_REQUEST',
-      `The body sent to ${request.url.pathname} is no request of ${provider.name}: its cost ` +
-        'cannot be known, so it was not sent',
-    );
-  }
-  const price = meter.findPrice(shape.model, request.url.href);
-  if (price === null) {
-    const model = JSON.stringify(shape.model);
-    throw new PriceUnknownError(
-      shape.model,
-      `No price is known for the model ${model} at ${request.url.host}: add it to ` +
-        '`prices`, or set `unknownModel`',
-    );
-  }
-  return { provider, body, text, shape, price, outputCeiling: meter.options.outputCeiling };
-}
-
-async function call(ready: Ready, send: typeof fetch): Promise<Response> {
-  const { request, settlement, text } = ready;
-  let response: Response;
-  try {
-    request.signal?.throwIfAborted();
-  } catch (reason) {
-    await settlement.free();
-    throw reason;
-  }
-  try {
-    response = await request.sendWith(send, text);
-  } catch (error) {
-    await (neverLeft(error) ? settlement.free() : settlement.unknown());
-    throw error;
-  }
-  return settleBy(ready, response);
-}
-
-async function settleBy(ready: Ready, response: Response): Promise<Response> {
-  const { facts, request, settlement } = ready;
-  if (!response.ok) {
-    await (UNKNOWN_STATUSES.has(response.status) ? settlement.unknown() : settlement.free());
-    return response;
-  }
-  if (response.body === null) {
-    await settlement.unknown();
-    return response;
-  }
-  if (response.headers.get('content-type')?.includes('text/event-stream') === true) {
-    const reader = facts.provider.openStream(facts.shape);
-    return remade(response, meteredStream(response.body, reader, settlement, request.signal));
-  }
-  let bytes: ArrayBuffer;
-  try {
-    bytes = await response.arrayBuffer();
-  } catch (error) {
-    await settlement.unknown();
-    throw error;
-  }
-  const json = parse(Buffer.from(bytes).toString());
-  const usage = facts.provider.readUsage(json);
-  await (usage === null ? settlement.unknown() : settlement.used(usage));
-  return withBody(response, bytes, json);
-}
-
-/** What a text means as JSON; undefined when it is none. */
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

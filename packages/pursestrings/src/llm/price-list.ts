@@ -2,8 +2,12 @@ import { calcPrice, findProvider } from '@pydantic/genai-prices';
 import type { ModelPrice as ListedPrice } from '@pydantic/genai-prices';
 
 import { InvalidOptionError } from '../ledger/invalid.ts';
-import { attosPerUnit, exactRates } from './price.ts';
-import type { ModelPrice, Price, PriceBook, Rates, TokenRates } from './price.ts';
+import type { ModelPrice, Price, PriceBook } from './price.ts';
+import { PRICE_ADDITIONS } from './price-additions.ts';
+import { hostOf } from './providers/hosts.ts';
+import { attosPerUnit, exactRates, scaledRates } from './rates.ts';
+import type { LooseRates, Rates, TokenRates } from './rates.ts';
+import { tierRates } from './tiers/index.ts';
 
 /** A price for a model that neither the list nor the book knows. */
 export interface CeilingPrice {
@@ -12,7 +16,11 @@ export interface CeilingPrice {
 
 /** Where prices are looked up. */
 export interface PriceSources {
-  readonly prices?: PriceBook | undefined;
+  /**
+   * Prices that override the bundled list, or add to it. A function is asked at each call: answer
+   * the same object as long as nothing has changed, and a new one when prices have.
+   */
+  readonly prices?: PriceBook | (() => PriceBook) | undefined;
   readonly unknownModel?: 'deny' | CeilingPrice | undefined;
 }
 
@@ -41,15 +49,14 @@ const REGIONAL_OPENAI = /^https:\/\/[a-z]{2,3}\.api\.openai\.com\//;
  * is no price.
  */
 export function priceFinder(sources: PriceSources): PriceFinder {
-  const book = new Map(
-    Object.entries(sources.prices ?? {}).map(([model, price]) => [model, booked(model, price)]),
-  );
+  const book = bookReader(sources.prices);
+  book();
   const { unknownModel } = sources;
   const ceiling =
     unknownModel === undefined || unknownModel === 'deny' ? null : ceilingOf(unknownModel);
   const kept = new Map<string, { readonly price: Price | null; readonly untilMs: number }>();
   return (model, url) => {
-    const own = book.get(model);
+    const own = book().get(model);
     if (own !== undefined) return own;
     const key = url === null ? model : `${url.split('?', 1)[0]} ${model}`;
     const known = kept.get(key);
@@ -72,20 +79,36 @@ function ceilingOf(unknownModel: CeilingPrice): TokenRates {
   return rates;
 }
 
+/** Reads the user's book, again only when it is another. */
+function bookReader(prices: PriceSources['prices']): () => ReadonlyMap<string, Price> {
+  let seen: PriceBook | undefined;
+  let book: ReadonlyMap<string, Price> = new Map();
+  return () => {
+    const current = typeof prices === 'function' ? prices() : prices;
+    if (current !== seen) {
+      book = new Map(
+        Object.entries(current ?? {}).map(([model, price]) => [model, booked(model, price)]),
+      );
+      seen = current;
+    }
+    return book;
+  };
+}
+
 function booked(model: string, price: ModelPrice): Price {
   const rates = [exactRates(price.usdPerMillion)];
   if (price.longContext !== undefined) {
     rates.push(exactRates(price.longContext.usdPerMillion, price.longContext.aboveInputTokens));
   }
   const tiers = Object.entries(price.serviceTiers ?? {});
+  const pieces = Object.entries(price.usdPerPiece ?? {});
   return {
     provider: 'custom',
     model,
     source: 'prices',
     rates,
     serviceTiers: new Map(tiers.map(([tier, tierRates]) => [tier, [exactRates(tierRates)]])),
-    webSearchAttos:
-      price.usdPerWebSearch === undefined ? null : attosPerUnit(price.usdPerWebSearch, 1),
+    attosPerPiece: new Map(pieces.map(([name, usd]) => [name, attosPerUnit(usd, 1)])),
     contextWindow: price.contextWindow ?? null,
     maxOutputTokens: price.maxOutputTokens ?? null,
   };
@@ -94,35 +117,57 @@ function booked(model: string, price: ModelPrice): Price {
 /** A ceiling is what the user says any token costs at most, so it covers audio too. */
 function underCeiling(model: string, ceiling: TokenRates): Price {
   const rates = { ...ceiling, inputAudio: ceiling.input, outputAudio: ceiling.output };
+  return plainPrice('unknown', model, 'unknownModel', [exactRates(rates)]);
+}
+
+function plainPrice(
+  provider: string,
+  model: string,
+  source: string,
+  rates: readonly Rates[],
+): Price {
   return {
-    provider: 'unknown',
+    provider,
     model,
-    source: 'unknownModel',
-    rates: [exactRates(rates)],
+    source,
+    rates,
     serviceTiers: new Map(),
-    webSearchAttos: null,
+    attosPerPiece: new Map(),
     contextWindow: null,
     maxOutputTokens: null,
   };
 }
 
+const NOTHING: Rates = exactRates({ input: 0, output: 0, inputAudio: 0, outputAudio: 0 });
+
 function listed(model: string, url: string | null): Price | null {
+  const host = url === null ? null : hostOf(new URL(url));
+  if (host?.free === true) return plainPrice(host.name, model, host.name, [NOTHING]);
   const regional = url !== null && REGIONAL_OPENAI.test(url);
   const found = lookUp(model, regional ? 'https://api.openai.com/v1' : url);
-  if (found === null) return null;
-  const { input_mtok: input, output_mtok: output } = found.model_price;
-  if (input === undefined || output === undefined) return null;
-  const searches = found.model_price.web_searches_kcount;
+  if (found === null) return added(model, host?.name ?? null);
+  const pieces = listedPieces(found.model_price);
+  const standard = listedRates(found.model_price);
+  if (pieces.size === 0 && standard.every(({ input }) => input === null)) return null;
+  const rates = regional ? standard.map((each) => scaledRates(each, 11n, 10n)) : standard;
   return {
     provider: found.provider.id,
     model: found.model.id,
     source: `genai-prices:${found.provider.id}/${found.model.id}${regional ? '+10%' : ''}`,
-    rates: listedRates(found.model_price).map((rates) => (regional ? withUplift(rates) : rates)),
-    serviceTiers: new Map(),
-    webSearchAttos: typeof searches === 'number' ? attosPerUnit(searches, 1_000) : null,
+    rates,
+    serviceTiers: tierRates(found.provider.id, found.model.id, rates),
+    attosPerPiece: pieces,
     contextWindow: found.model.context_window ?? null,
     maxOutputTokens: null,
   };
+}
+
+/** A price that the bundled list lacks, at its own provider's host or at one that nobody knows. */
+function added(model: string, host: string | null): Price | null {
+  const addition = PRICE_ADDITIONS.get(model);
+  if (addition === undefined || (host !== null && host !== addition.provider)) return null;
+  const price = booked(model, addition.price);
+  return { ...price, provider: addition.provider, source: addition.source };
 }
 
 function lookUp(model: string, url: string | null): ReturnType<typeof calcPrice> {
@@ -130,6 +175,41 @@ function lookUp(model: string, url: string | null): ReturnType<typeof calcPrice>
   const host = url === null ? undefined : findProvider({ providerApiUrl: url });
   return calcPrice(noUsage, model, host === undefined ? {} : { providerId: host.id });
 }
+
+/** What the list sells by the piece: our name, and how many pieces its price is for. */
+const PIECES: readonly (readonly [key: string, name: string, pieces: number])[] = [
+  ['web_searches_kcount', 'web_searches', 1_000],
+  ['storage_searches_kcount', 'file_searches', 1_000],
+  ['requests_kcount', 'requests', 1_000],
+  ['audio_hours', 'audio_seconds', 3_600],
+  ['input_audio_hours', 'audio_seconds', 3_600],
+];
+
+function listedPieces(prices: ListedPrice): Map<string, bigint> {
+  const pieces = new Map<string, bigint>();
+  for (const [key, name, count] of PIECES) {
+    const usd = prices[key];
+    if (typeof usd === 'number') pieces.set(name, attosPerUnit(usd, count));
+  }
+  return pieces;
+}
+
+/** The list's names of the kinds of token. */
+const KINDS: { readonly [Kind in keyof TokenRates]-?: string } = {
+  input: 'input_mtok',
+  output: 'output_mtok',
+  cachedInput: 'cache_read_mtok',
+  cacheWrite: 'cache_write_mtok',
+  cacheWrite1h: 'cache_write_1h_mtok',
+  inputAudio: 'input_audio_mtok',
+  cachedAudio: 'cache_audio_read_mtok',
+  inputImage: 'input_image_mtok',
+  cachedImage: 'cache_image_read_mtok',
+  inputVideo: 'input_video_mtok',
+  outputAudio: 'output_audio_mtok',
+  outputImage: 'output_image_mtok',
+  reasoning: 'output_reasoning_mtok',
+};
 
 /** One set of rates for each start of a tier: the list gives every kind of token its own tiers. */
 function listedRates(prices: ListedPrice): Rates[] {
@@ -139,18 +219,8 @@ function listedRates(prices: ListedPrice): Rates[] {
   }
   const ordered = [...starts].sort((a, b) => a - b);
   return ordered.map((start) => {
-    const rate = (key: string): number | undefined => rateAbove(prices[key], start);
-    return exactRates(
-      {
-        input: rate('input_mtok') ?? 0,
-        output: rate('output_mtok') ?? 0,
-        cachedInput: rate('cache_read_mtok'),
-        cacheWrite: rate('cache_write_mtok'),
-        inputAudio: rate('input_audio_mtok'),
-        outputAudio: rate('output_audio_mtok'),
-      },
-      start,
-    );
+    const rates = Object.entries(KINDS).map(([kind, key]) => [kind, rateAbove(prices[key], start)]);
+    return exactRates(Object.fromEntries(rates) as LooseRates, start);
   });
 }
 
@@ -161,17 +231,4 @@ function rateAbove(value: ListedPrice[string], start: number): number | undefine
     start: -1,
     price: value.base,
   }).price;
-}
-
-function withUplift(rates: Rates): Rates {
-  const up = (rate: bigint): bigint => (rate * 11n + 9n) / 10n;
-  return {
-    aboveInputTokens: rates.aboveInputTokens,
-    input: up(rates.input),
-    output: up(rates.output),
-    cachedInput: up(rates.cachedInput),
-    cacheWrite: up(rates.cacheWrite),
-    inputAudio: rates.inputAudio === null ? null : up(rates.inputAudio),
-    outputAudio: rates.outputAudio === null ? null : up(rates.outputAudio),
-  };
 }

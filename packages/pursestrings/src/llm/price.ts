@@ -1,40 +1,8 @@
-import { InvalidAmountError } from '../ledger/invalid.ts';
 import type { Decimal } from '../ledger/amount.ts';
-
-/**
- * What one model call used, in tokens: whole numbers from 0. The parts lie inside their whole:
- * cached, cache-writing and audio tokens inside `inputTokens`, reasoning and audio tokens inside
- * `outputTokens`. A provider that counts otherwise is translated to this when its answer is read.
- */
-export interface Usage {
-  readonly inputTokens: number;
-  readonly outputTokens: number;
-  /** Input that the provider read from its prompt cache. */
-  readonly cachedInputTokens?: number;
-  /** Input that the provider wrote to its prompt cache. */
-  readonly cacheWriteTokens?: number;
-  readonly inputAudioTokens?: number;
-  readonly outputAudioTokens?: number;
-  /** Hidden output; priced as output. */
-  readonly reasoningTokens?: number;
-  /** Searches of the web that are billed by the search. */
-  readonly webSearches?: number;
-  /** The processing tier that served the call, such as `flex` or `priority`. */
-  readonly serviceTier?: string;
-}
-
-/**
- * USD per one million tokens. A kind left out costs what `input` or `output` costs, except audio:
- * that is unknown.
- */
-export interface TokenRates {
-  readonly input: Decimal;
-  readonly output: Decimal;
-  readonly cachedInput?: Decimal;
-  readonly cacheWrite?: Decimal;
-  readonly inputAudio?: Decimal;
-  readonly outputAudio?: Decimal;
-}
+import { InvalidAmountError } from '../ledger/invalid.ts';
+import { scaled } from './rates.ts';
+import type { Rates, TokenRates } from './rates.ts';
+import type { Pieces, Usage } from './usage.ts';
 
 /** What a model costs, as a user writes it down. */
 export interface ModelPrice {
@@ -49,7 +17,8 @@ export interface ModelPrice {
    * }`.
    */
   readonly serviceTiers?: Readonly<Record<string, TokenRates>>;
-  readonly usdPerWebSearch?: Decimal;
+  /** USD for one of what is billed by the piece: `{ web_searches: 0.01 }`. */
+  readonly usdPerPiece?: Readonly<Record<string, Decimal>>;
   /** The most tokens a call can read and write together. */
   readonly contextWindow?: number;
   /** The most tokens a call can write. */
@@ -75,20 +44,6 @@ export interface ModelPrice {
  */
 export type PriceBook = Readonly<Record<string, ModelPrice>>;
 
-/**
- * Rates in attodollars (1e-18 USD) a token, for calls whose input is longer than
- * `aboveInputTokens`.
- */
-export interface Rates {
-  readonly aboveInputTokens: number;
-  readonly input: bigint;
-  readonly output: bigint;
-  readonly cachedInput: bigint;
-  readonly cacheWrite: bigint;
-  readonly inputAudio: bigint | null;
-  readonly outputAudio: bigint | null;
-}
-
 /** A price found for a model, ready to calculate with. */
 export interface Price {
   readonly provider: string;
@@ -98,7 +53,8 @@ export interface Price {
   /** Ordered by `aboveInputTokens`, the first from -1. */
   readonly rates: readonly Rates[];
   readonly serviceTiers: ReadonlyMap<string, readonly Rates[]>;
-  readonly webSearchAttos: bigint | null;
+  /** Attodollars for one of what is billed by the piece. */
+  readonly attosPerPiece: ReadonlyMap<string, bigint>;
   readonly contextWindow: number | null;
   readonly maxOutputTokens: number | null;
 }
@@ -107,31 +63,28 @@ export interface Price {
 export interface TokenBound {
   readonly inputTokens: number;
   readonly inputAudioTokens: number;
+  /** Input may hold images or video, which can be dearer than text. */
+  readonly inputMedia: boolean;
+  /** How long the input may be kept by a prompt cache that is written to. */
+  readonly cacheWrites: CacheWrites;
   readonly outputTokens: number;
-  /** Output may be audio. */
+  /** Output may be audio, or images. */
   readonly outputAudio: boolean;
-  readonly webSearches: number;
+  readonly outputImage: boolean;
+  readonly pieces: Pieces;
 }
 
-const ATTOS_PER_STEP = 10n ** 10n;
-const STEPS_PER_USD = 1e8;
-
-const COUNTS = [
-  'inputTokens',
-  'outputTokens',
-  'cachedInputTokens',
-  'cacheWriteTokens',
-  'inputAudioTokens',
-  'outputAudioTokens',
-  'reasoningTokens',
-  'webSearches',
-] as const satisfies readonly (keyof Usage)[];
+/** What a request may write to the provider's prompt cache. */
+export type CacheWrites = 'none' | '5m' | '1h';
 
 /** Tiers that cost the standard rate or less when the price names no rate of their own. */
 const STANDARD_TIERS: ReadonlySet<string> = new Set([
   'default',
   'auto',
   'standard',
+  'standard_only',
+  'on_demand',
+  'batch',
   'flex',
   'scale',
 ]);
@@ -144,46 +97,128 @@ const PREMIUM = 2n;
 
 /**
  * What a call cost, in attodollars, exactly. `null` when the price lacks the rate of something the
- * call used: audio or web searches.
+ * call used.
  */
 export function costAttos(price: Price, usage: Usage): bigint | null {
+  if (usage.reportedUsd !== undefined) return scaled(usage.reportedUsd, 18, 'up');
   const tier = usage.serviceTier;
   const own = tier === undefined ? undefined : price.serviceTiers.get(tier);
   const rates = ratesFor(own ?? price.rates, usage.inputTokens);
-  const parts = inputParts(usage);
-  const outputAudio = usage.outputAudioTokens ?? 0;
-  if (parts.audio > 0 && rates.inputAudio === null) return null;
-  if (outputAudio > 0 && rates.outputAudio === null) return null;
-  if (usage.webSearches !== undefined && usage.webSearches > 0 && price.webSearchAttos === null)
-    return null;
-  let attos =
-    BigInt(parts.text) * rates.input + BigInt(usage.outputTokens - outputAudio) * rates.output;
-  if (parts.cached > 0) attos += BigInt(parts.cached) * rates.cachedInput;
-  if (parts.written > 0) attos += BigInt(parts.written) * rates.cacheWrite;
-  if (parts.audio > 0) attos += BigInt(parts.audio) * (rates.inputAudio ?? 0n);
-  if (outputAudio > 0) attos += BigInt(outputAudio) * (rates.outputAudio ?? 0n);
-  if (own === undefined && tier !== undefined && !STANDARD_TIERS.has(tier)) attos *= PREMIUM;
-  return attos + BigInt(usage.webSearches ?? 0) * (price.webSearchAttos ?? 0n);
+  const bill = new Bill();
+  addInput(bill, rates, usage);
+  addOutput(bill, rates, usage);
+  if (own === undefined && tier !== undefined && !STANDARD_TIERS.has(tier)) bill.attos *= PREMIUM;
+  if (usage.pieces !== undefined) {
+    for (const name in usage.pieces) {
+      bill.add(usage.pieces[name] ?? 0, price.attosPerPiece.get(name) ?? null);
+    }
+  }
+  return bill.complete ? bill.attos : null;
 }
 
-/** The most that so many tokens can cost: every token at the dearest rate it may be billed at. */
+/** Adds tokens times rates up. */
+class Bill {
+  attos = 0n;
+  /** False once something was added whose rate nobody knows. */
+  complete = true;
+
+  add(count: number, rate: bigint | null): void {
+    if (count === 0) return;
+    if (rate === null) this.complete = false;
+    else this.attos += BigInt(count) * rate;
+  }
+}
+
+/**
+ * Splits the input by what is billed. Kinds that overlap are billed at the dearer one: cached
+ * tokens are what media and cache writes leave, so an overlap never makes a call too cheap.
+ */
+function addInput(bill: Bill, rates: Rates, usage: Usage): void {
+  const audio = usage.inputAudioTokens ?? 0;
+  const image = usage.inputImageTokens ?? 0;
+  const video = usage.inputVideoTokens ?? 0;
+  const written = usage.cacheWriteTokens ?? 0;
+  const cachedTotal = usage.cachedInputTokens ?? 0;
+  const cachedAudio = usage.cachedAudioTokens ?? 0;
+  const cachedImage = usage.cachedImageTokens ?? 0;
+  const text = usage.inputTokens - audio - image - video - written;
+  const cached = Math.min(cachedTotal - cachedAudio - cachedImage, text);
+  bill.add(text - cached, rates.input);
+  bill.add(cached, rates.cachedInput);
+  if (written > 0) {
+    const written1h = usage.cacheWrite1hTokens ?? 0;
+    bill.add(written - written1h, rates.cacheWrite);
+    bill.add(written1h, rates.cacheWrite1h);
+  }
+  bill.add(audio - cachedAudio, rates.inputAudio);
+  bill.add(cachedAudio, rates.cachedAudio);
+  bill.add(image - cachedImage, rates.inputImage);
+  bill.add(cachedImage, rates.cachedImage);
+  bill.add(video, rates.inputVideo);
+}
+
+function addOutput(bill: Bill, rates: Rates, usage: Usage): void {
+  const audio = usage.outputAudioTokens ?? 0;
+  const image = usage.outputImageTokens ?? 0;
+  const text = usage.outputTokens - audio - image;
+  const reasoning = Math.min(usage.reasoningTokens ?? 0, text);
+  bill.add(text - reasoning, rates.output);
+  bill.add(reasoning, rates.reasoning);
+  bill.add(audio, rates.outputAudio);
+  bill.add(image, rates.outputImage);
+}
+
+/**
+ * The most that so many tokens can cost: every token at the dearest rate it may be billed at. A
+ * rate that nobody knows counts as nothing here: `missingRate` says so first.
+ */
 export function boundAttos(price: Price, tier: string | null, bound: TokenBound): bigint {
   const list = (tier === null ? undefined : price.serviceTiers.get(tier)) ?? price.rates;
   let dearest = 0n;
   for (const rates of list) {
     if (rates.aboveInputTokens >= bound.inputTokens) break;
-    const input = largest(rates.input, rates.cachedInput, rates.cacheWrite);
+    const input = dearestInput(rates, bound);
     const audio = largest(input, rates.inputAudio ?? 0n);
-    const output = bound.outputAudio
-      ? largest(rates.output, rates.outputAudio ?? 0n)
-      : rates.output;
     const attos =
       BigInt(bound.inputTokens - bound.inputAudioTokens) * input +
       BigInt(bound.inputAudioTokens) * audio +
-      BigInt(bound.outputTokens) * output;
+      BigInt(bound.outputTokens) * dearestOutput(rates, bound);
     dearest = largest(dearest, attos);
   }
-  return dearest + BigInt(bound.webSearches) * (price.webSearchAttos ?? 0n);
+  for (const [name, count] of Object.entries(bound.pieces)) {
+    dearest += BigInt(count) * (price.attosPerPiece.get(name) ?? 0n);
+  }
+  return dearest;
+}
+
+function dearestInput(rates: Rates, { cacheWrites, inputMedia }: TokenBound): bigint {
+  let most = largest(rates.input ?? 0n, rates.cachedInput ?? 0n);
+  if (cacheWrites !== 'none') most = largest(most, rates.cacheWrite ?? 0n);
+  if (cacheWrites === '1h') most = largest(most, rates.cacheWrite1h ?? 0n);
+  return inputMedia ? largest(most, rates.inputImage ?? 0n, rates.inputVideo ?? 0n) : most;
+}
+
+function dearestOutput(rates: Rates, { outputAudio, outputImage }: TokenBound): bigint {
+  return largest(
+    rates.output ?? 0n,
+    rates.reasoning ?? 0n,
+    outputAudio ? (rates.outputAudio ?? 0n) : 0n,
+    outputImage ? (rates.outputImage ?? 0n) : 0n,
+  );
+}
+
+/** Names something that a call within the bound may be billed for and that has no known rate. */
+export function missingRate(price: Price, tier: string | null, bound: TokenBound): string | null {
+  const [standard] = price.rates;
+  if (lacksTier(price, tier)) return `the service tier \`${tier}\``;
+  if (bound.inputTokens > bound.inputAudioTokens && standard?.input === null) return 'text input';
+  if (bound.inputAudioTokens > 0 && standard?.inputAudio === null) return 'audio input';
+  if (bound.outputAudio && standard?.outputAudio === null) return 'audio output';
+  if (bound.outputTokens > 0 && standard?.output === null) return 'output';
+  const piece = Object.entries(bound.pieces).find(
+    ([name, count]) => count > 0 && !price.attosPerPiece.has(name),
+  );
+  return piece === undefined ? null : `\`${piece[0]}\``;
 }
 
 /** The dearest rate of one output token under a price, in attodollars. */
@@ -199,88 +234,6 @@ export function lacksTier(price: Price, tier: string | null): boolean {
   return tier !== null && !STANDARD_TIERS.has(tier) && !price.serviceTiers.has(tier);
 }
 
-/**
- * Attodollars as USD, rounded up, once, to the unit's step of 1e-8: the number nearest to that
- * decimal, so exact.
- */
-export function usdNumber(attos: bigint): number {
-  return Number((attos + ATTOS_PER_STEP - 1n) / ATTOS_PER_STEP) / STEPS_PER_USD;
-}
-
-/**
- * Reads a decimal number of USD as attodollars, rounded down: what is finer cannot be paid with.
- */
-export function attosOf(usd: Decimal): bigint {
-  return scaled(usd, 18, 'down');
-}
-
-/**
- * Checks a usage before it is priced.
- *
- * @throws InvalidAmountError when a count is no whole number, or a part exceeds its whole.
- */
-export function checkUsage(usage: Usage): void {
-  for (const name of COUNTS) {
-    const count = usage[name];
-    if (count !== undefined && !(Number.isSafeInteger(count) && count >= 0)) {
-      throw new InvalidAmountError(
-        `\`${name}\` is ${String(count)}; it must be a whole number from 0`,
-      );
-    }
-  }
-  if (!isConsistent(usage)) {
-    throw new InvalidAmountError(
-      'The usage is inconsistent: cached, cache-writing and audio tokens are counted inside ' +
-        '`inputTokens`, reasoning and audio tokens inside `outputTokens`',
-    );
-  }
-}
-
-/** True when both wholes are there and no part exceeds its whole. */
-export function isConsistent(usage: Usage): boolean {
-  const { inputTokens, outputTokens } = usage;
-  return (
-    Number.isSafeInteger(inputTokens) &&
-    Number.isSafeInteger(outputTokens) &&
-    (usage.cachedInputTokens ?? 0) <= inputTokens &&
-    (usage.inputAudioTokens ?? 0) + (usage.cacheWriteTokens ?? 0) <= inputTokens &&
-    Math.max(usage.outputAudioTokens ?? 0, usage.reasoningTokens ?? 0) <= outputTokens
-  );
-}
-
-/** Token rates of which any may be missing without being left out. */
-type LooseRates = { readonly [Kind in keyof TokenRates]: TokenRates[Kind] | undefined } & {
-  readonly input: Decimal;
-  readonly output: Decimal;
-};
-
-/**
- * Turns rates that a person wrote into exact ones; a rate finer than 1e-12 USD a million goes up.
- */
-export function exactRates(rates: LooseRates, aboveInputTokens: number = -1): Rates {
-  const input = perToken(rates.input);
-  return {
-    aboveInputTokens,
-    input,
-    output: perToken(rates.output),
-    cachedInput: rates.cachedInput === undefined ? input : perToken(rates.cachedInput),
-    cacheWrite: rates.cacheWrite === undefined ? input : perToken(rates.cacheWrite),
-    inputAudio: rates.inputAudio === undefined ? null : perToken(rates.inputAudio),
-    outputAudio: rates.outputAudio === undefined ? null : perToken(rates.outputAudio),
-  };
-}
-
-/** USD for so many units, as attodollars for one unit. */
-export function attosPerUnit(usd: Decimal, units: number): bigint {
-  const attos = scaled(usd, 18, 'up');
-  const divisor = BigInt(units);
-  return (attos + divisor - 1n) / divisor;
-}
-
-function perToken(usdPerMillion: Decimal): bigint {
-  return scaled(usdPerMillion, 12, 'up');
-}
-
 function ratesFor(list: readonly Rates[], inputTokens: number): Rates {
   let chosen = list[0];
   for (const rates of list) {
@@ -291,36 +244,6 @@ function ratesFor(list: readonly Rates[], inputTokens: number): Rates {
   return chosen;
 }
 
-/**
- * Splits the input by what is billed. Kinds that overlap are billed at the dearer one: cached
- * tokens are what audio and cache writes leave, so an overlap never makes a call too cheap.
- */
-function inputParts(
-  usage: Usage,
-): Readonly<Record<'text' | 'cached' | 'written' | 'audio', number>> {
-  const audio = usage.inputAudioTokens ?? 0;
-  const written = usage.cacheWriteTokens ?? 0;
-  const left = usage.inputTokens - audio - written;
-  const cached = Math.min(usage.cachedInputTokens ?? 0, left);
-  return { text: left - cached, cached, written, audio };
-}
-
 function largest(first: bigint, ...others: readonly bigint[]): bigint {
   return others.reduce((most, value) => (value > most ? value : most), first);
-}
-
-/** A decimal times 10^digits. Numbers mean the shortest decimal that they print as. */
-function scaled(value: Decimal, digits: number, rounding: 'up' | 'down'): bigint {
-  const match = /^(\d+)(?:\.(\d*))?(?:e([+-]?\d{1,3}))?$/i.exec(String(value));
-  if (match === null) {
-    throw new InvalidAmountError(
-      `${JSON.stringify(value)} is no price; write a decimal from 0, such as 0.15`,
-    );
-  }
-  const fraction = match[2] ?? '';
-  const mantissa = BigInt(`${match[1]}${fraction}`);
-  const shift = digits + Number(match[3] ?? 0) - fraction.length;
-  if (shift >= 0) return mantissa * 10n ** BigInt(shift);
-  const divisor = 10n ** BigInt(-shift);
-  return rounding === 'up' ? (mantissa + divisor - 1n) / divisor : mantissa / divisor;
 }

@@ -22,6 +22,10 @@ export function refuse(error: unknown, provider: Provider, onDenied: OnDenied): 
   if (onDenied === 'throw' || !PurseError.isInstance(error)) throw error;
   return new Response(JSON.stringify(provider.refusalBody(error)), {
     status: statusOf(error),
-    headers: { 'content-type': 'application/json', 'x-should-retry': String(error.retryable) },
+    headers: {
+      'content-type': 'application/json',
+      'x-should-retry': String(error.retryable),
+      ...provider.refusalHeaders?.(error),
+    },
   });
 }

@@ -1,21 +1,45 @@
 import { InvalidLabelError } from '../ledger/invalid.ts';
 import type { Labels } from '../ledger/labels.ts';
+import { FormFile, isObject } from './providers/provider.ts';
+import type { JsonObject } from './providers/provider.ts';
+import { parseJson } from './providers/read-json.ts';
 
 /** What a caller gave to `fetch`, read as far as it is needed to judge it. */
 export interface FetchRequest {
   readonly url: URL;
   readonly method: string;
   readonly signal: AbortSignal | null;
-  /** The labels of the header `x-purse-labels`. */
-  readonly labels: Labels;
+  /**
+   * Reads the labels of the header `x-purse-labels`.
+   *
+   * @throws InvalidLabelError when it cannot be read.
+   */
+  readLabels(): Labels;
+  /** The body is signed: another one would be refused. */
+  readonly signed: boolean;
   /** The body when it is text already: it can be looked at without using it up. */
   readonly plainBody: string | null;
   /** Reads the body, and uses it up. */
-  readText(): Promise<string>;
+  readBody(): Promise<RequestBody>;
   /** Sends the request as it was given, only without the label header. */
   sendAsGiven(send: typeof fetch): Promise<Response>;
   /** Sends the request with this body in place of its own. */
-  sendWith(send: typeof fetch, text: string): Promise<Response>;
+  sendWith(send: typeof fetch, payload: Payload): Promise<Response>;
+}
+
+/** What goes out as a request's body. */
+export type Payload = string | FormData | ArrayBuffer;
+
+/** A request's body, read. */
+export interface RequestBody {
+  /** Its fields; null when it is neither a JSON object nor a form. */
+  readonly fields: JsonObject | null;
+  /** Its text, or the text of a form's fields. */
+  readonly text: string;
+  /** The body as it was given. */
+  readonly payload: Payload;
+  /** It is a form, which is sent as it is. */
+  readonly isForm: boolean;
 }
 
 type FetchInput = Parameters<typeof fetch>[0];
@@ -31,7 +55,6 @@ const LABEL_HEADER = 'x-purse-labels';
  * Reads the arguments of a `fetch`: a URL or a `Request`, and a body of any kind.
  *
  * @throws TypeError when the URL is none, as `fetch` does.
- * @throws InvalidLabelError when the label header cannot be read.
  */
 export function readRequest(input: FetchInput, init: FetchInit | undefined): FetchRequest {
   if (typeof input === 'string' || input instanceof URL) return readParts(input, init ?? {});
@@ -64,19 +87,54 @@ function readParts(target: string | URL, init: FetchInit): FetchRequest {
     url,
     method: (init.method ?? 'GET').toUpperCase(),
     signal: init.signal ?? null,
-    labels: labelText === null ? {} : parseLabels(labelText),
+    readLabels: () => (labelText === null ? {} : parseLabels(labelText)),
+    signed: /^AWS4-/.test(headers.get('authorization') ?? ''),
     plainBody: typeof body === 'string' ? body : null,
-    readText: async () => {
-      if (typeof body === 'string') return body;
-      return body === undefined || body === null ? '' : new Response(body).text();
-    },
+    readBody: () => readBody(body ?? '', headers.get('content-type') ?? ''),
     sendAsGiven: (send) => send(target, labelText === null ? init : { ...init, headers: sent }),
-    sendWith: (send, text) => {
+    sendWith: (send, payload) => {
       // The length was the old body's; `fetch` knows the new one.
       const final = sent.has('content-length') ? without(sent, 'content-length') : sent;
-      return send(target, { ...init, headers: final, body: text });
+      return send(target, { ...init, headers: final, body: payload });
     },
   };
+}
+
+async function readBody(
+  body: NonNullable<FetchInit['body']>,
+  contentType: string,
+): Promise<RequestBody> {
+  if (typeof body === 'string') return jsonBody(body);
+  if (body instanceof FormData) return formBody(body, body);
+  if (!contentType.startsWith('multipart/form-data'))
+    return jsonBody(await new Response(body).text());
+  const bytes = await new Response(body).arrayBuffer();
+  const form = await new Response(bytes, { headers: { 'content-type': contentType } })
+    .formData()
+    .catch(() => null);
+  if (form === null) return { fields: null, text: '', payload: bytes, isForm: true };
+  return formBody(form, bytes);
+}
+
+function jsonBody(text: string): RequestBody {
+  const json = parseJson(text);
+  return { fields: isObject(json) ? json : null, text, payload: text, isForm: false };
+}
+
+/** A form as an object: a field given more than once, or named `name[]`, is a list. */
+function formBody(form: FormData, payload: Payload): RequestBody {
+  const fields = new Map<string, unknown>();
+  for (const [key, value] of form.entries()) {
+    const name = key.replace(/\[\]$/, '');
+    const field =
+      typeof value === 'string' ? value : new FormFile(value.name, value.type, value.size);
+    const before = fields.get(name);
+    if (Array.isArray(before)) before.push(field);
+    else if (before !== undefined) fields.set(name, [before, field]);
+    else fields.set(name, name === key ? field : [field]);
+  }
+  const object = Object.fromEntries(fields);
+  return { fields: object, text: JSON.stringify(object), payload, isForm: true };
 }
 
 function without(headers: Headers, name: string): Headers {

@@ -1,43 +1,56 @@
 import type { Hold } from '../hold.ts';
-import { MAX_LABELS } from '../ledger/labels.ts';
+import { chargeLabels } from './charge-labels.ts';
+import { recount } from './estimate.ts';
 import type { CallFacts, Estimate } from './estimate.ts';
-import { boundAttos, costAttos, lacksTier, usdNumber } from './price.ts';
-import type { Usage } from './price.ts';
+import { boundAttos, costAttos, lacksTier } from './price.ts';
+import { usdNumber } from './rates.ts';
+import { countTokens } from './tokenizer.ts';
+import type { Usage } from './usage.ts';
 
 /** A hold's time is renewed when a third of it has passed. */
 const RENEWALS_PER_TTL = 3;
 const MIN_TTL_MS = 100;
 const MAX_TTL_MS = 600_000;
 
-/** A model's name comes from the request, and a label's length is bounded. */
-const MAX_MODEL_LENGTH = 256;
+/**
+ * Work that goes on after the answer is given a day by those who sell it, and the reader an hour.
+ * Source: https://platform.claude.com/docs/en/build-with-claude/batch-processing
+ */
+const WORK_TTL_MS = 25 * 3_600_000;
+
+/** What a call came to, as far as it is known. */
+interface Cost {
+  readonly attos: bigint;
+  readonly tokens: number;
+}
 
 /**
  * What becomes of one call's hold: settled or released, once, whichever way the call ends. Nothing
  * here throws: the caller paid for an answer and gets it. Should the store fail now, the hold
- * stands,
- * and is charged when it expires, so the spend is never lost; a process warning says so.
+ * stands, and is charged when it expires, so the spend is never lost; a process warning says so.
  */
 export class Settlement {
   readonly #hold: Hold;
   readonly #facts: CallFacts;
   readonly #estimate: Estimate;
+  readonly #providerName: string;
   readonly #ttlMs: number;
-  #renewAtMs: number;
+  readonly #renewBelowMs: number;
+  #renewing = false;
   #done: Promise<void> | null = null;
 
-  constructor(hold: Hold, facts: CallFacts, estimate: Estimate) {
+  constructor(hold: Hold, facts: CallFacts, estimate: Estimate, providerName: string) {
     this.#hold = hold;
     this.#facts = facts;
     this.#estimate = estimate;
-    const leftMs = hold.expiresAt.getTime() - Date.now();
-    this.#ttlMs = Math.min(Math.max(leftMs, MIN_TTL_MS), MAX_TTL_MS);
-    this.#renewAtMs = Date.now() + this.#ttlMs / RENEWALS_PER_TTL;
+    this.#providerName = providerName;
+    this.#ttlMs = Math.min(Math.max(hold.remainingMs(), MIN_TTL_MS), MAX_TTL_MS);
+    this.#renewBelowMs = this.#ttlMs * (1 - 1 / RENEWALS_PER_TTL);
   }
 
   /** Charges what the provider says was used. */
   used(usage: Usage): Promise<void> {
-    return this.#once(async () => this.#settle(...this.#cost(usage)));
+    return this.#once(() => this.#settle(this.#costOf(usage)));
   }
 
   /**
@@ -45,13 +58,24 @@ export class Settlement {
    * were seen that they cost more.
    */
   unknown(tokensSeen: number = 0): Promise<void> {
-    const { bound } = this.#estimate;
-    const outputTokens = Math.max(bound.outputTokens, tokensSeen);
-    const attos = boundAttos(this.#facts.price, this.#facts.shape.serviceTier, {
-      ...bound,
-      outputTokens,
+    return this.#once(() => this.#settle(this.#mostFor(tokensSeen)));
+  }
+
+  /**
+   * Charges the input and the text that was seen, and gives the rest back: for a stream without a
+   * usage, where the user wants it so. `beyondBytes` is the length of what was not kept.
+   */
+  counted(text: string, tokensSeen: number, beyondBytes: number): Promise<void> {
+    return this.#once(async () => {
+      const { model, serviceTier } = this.#facts.shape;
+      const { bound } = (await recount(this.#facts, this.#estimate)) ?? this.#estimate;
+      const tokens = (await countTokens(model, [text])) ?? Buffer.byteLength(text);
+      const outputTokens = Math.max(tokens + beyondBytes, tokensSeen);
+      const attos = boundAttos(this.#facts.price, serviceTier, { ...bound, outputTokens });
+      const most = this.#mostFor(outputTokens);
+      const cost = { attos, tokens: bound.inputTokens + outputTokens };
+      return this.#settle(cost.attos < most.attos ? cost : most);
     });
-    return this.#once(() => this.#settle(attos, bound.inputTokens + outputTokens));
   }
 
   /** Gives everything back, for a call that cost nothing. */
@@ -59,60 +83,77 @@ export class Settlement {
     return this.#once(() => this.#hold.release());
   }
 
+  /** Keeps the hold, under the id of work that goes on: who reads its result settles it. */
+  goesOn(workId: string): Promise<void> {
+    return this.#once(() => this.#hold.rename(workId, { ttlMs: WORK_TTL_MS }));
+  }
+
   /** Keeps the hold of a call that is alive from expiring; costs nothing most of the time. */
   renew(): void {
-    const nowMs = Date.now();
-    if (nowMs < this.#renewAtMs || this.#done !== null) return;
-    this.#renewAtMs = nowMs + this.#ttlMs / RENEWALS_PER_TTL;
+    if (this.#done !== null || this.#renewing) return;
+    if (this.#hold.remainingMs() > this.#renewBelowMs) return;
+    this.#renewing = true;
     // A hold that expired is corrected when the call is settled, so a failure here changes nothing.
-    this.#hold.extend(this.#ttlMs).catch(() => undefined);
+    this.#hold
+      .extend(this.#ttlMs)
+      .catch(() => undefined)
+      .finally(() => (this.#renewing = false));
   }
 
   #once(act: () => Promise<unknown>): Promise<void> {
     this.#done ??= act().then(
       () => undefined,
-      (error: unknown) => warn(this.#hold.id, error),
+      (error: unknown) => {
+        this.#hold.failed(error);
+        warn(this.#hold.id, error);
+      },
     );
     return this.#done;
   }
 
   /** The cost of a usage, or the hold where that cannot be known or may be more. */
-  #cost(usage: Usage): [attos: bigint, tokens: number] {
+  #costOf(said: Usage): Cost {
     const { price, shape } = this.#facts;
     const held = this.#estimate;
-    const { webSearches } = held.bound;
-    const cost = costAttos(price, webSearches === 0 ? usage : { ...usage, webSearches });
+    const usage = withRequest(said, this.#facts);
     const tokens = usage.inputTokens + usage.outputTokens;
-    if (cost === null) return [held.attos, Math.max(held.tokens, tokens)];
-    const premium =
-      lacksTier(price, usage.serviceTier ?? null) && usage.serviceTier !== shape.serviceTier;
-    return [premium && cost < held.attos ? held.attos : cost, tokens];
+    const attos = costAttos(price, usage);
+    if (attos === null) return { attos: held.attos, tokens: Math.max(held.tokens, tokens) };
+    const tier = usage.serviceTier ?? null;
+    const guessed =
+      usage.reportedUsd === undefined && lacksTier(price, tier) && tier !== shape.serviceTier;
+    return { attos: guessed && attos < held.attos ? held.attos : attos, tokens };
   }
 
-  #settle(attos: bigint, tokens: number): Promise<unknown> {
-    return this.#hold.settle(
-      { usd: usdNumber(attos), tokens, calls: 1 },
-      { labels: this.#labels() },
-    );
-  }
-
-  /** What the charge says beside the user's own labels, of which none is touched. */
-  #labels(): Record<string, string> {
-    const { provider, price, shape } = this.#facts;
-    const own = this.#hold.labels;
-    const known = price.source.startsWith('genai-prices');
-    const labels: Record<string, string> = {};
-    let room = MAX_LABELS - Object.keys(own).length;
-    const add = (name: string, value: string): void => {
-      if (room <= 0 || Object.hasOwn(own, name)) return;
-      labels[name] = value;
-      room -= 1;
+  #mostFor(tokensSeen: number): Cost {
+    const { attos, tokens, bound } = this.#estimate;
+    if (tokensSeen <= bound.outputTokens) return { attos, tokens };
+    const seen = { ...bound, outputTokens: tokensSeen };
+    return {
+      attos: boundAttos(this.#facts.price, this.#facts.shape.serviceTier, seen),
+      tokens: bound.inputTokens + tokensSeen,
     };
-    add('provider', known ? price.provider : provider.name);
-    add('model', shape.model.slice(0, MAX_MODEL_LENGTH).toWellFormed());
-    add('price', price.source.slice(0, MAX_MODEL_LENGTH));
-    return labels;
   }
+
+  #settle({ attos, tokens }: Cost): Promise<unknown> {
+    const { price, shape } = this.#facts;
+    const { calls } = this.#estimate;
+    const labels = chargeLabels(this.#hold.labels, this.#providerName, shape.model, price);
+    return this.#hold.settle({ usd: usdNumber(attos), tokens, calls }, { labels });
+  }
+}
+
+/** A usage, with what the request says of it where the answer is silent. */
+function withRequest(usage: Usage, { shape }: CallFacts): Usage {
+  const { serviceTier } = shape;
+  const tier = usage.serviceTier ?? (serviceTier === 'auto' ? null : serviceTier);
+  const pieces = Object.keys(shape.pieces).length === 0 ? null : shape.pieces;
+  if (tier === (usage.serviceTier ?? null) && pieces === null) return usage;
+  return {
+    ...usage,
+    ...(tier === null ? {} : { serviceTier: tier }),
+    ...(pieces === null ? {} : { pieces: { ...pieces, ...usage.pieces } }),
+  };
 }
 
 function warn(holdId: string, error: unknown): void {

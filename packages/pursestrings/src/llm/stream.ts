@@ -1,48 +1,33 @@
-import { createParser } from 'eventsource-parser';
-
 import type { StreamReader } from './providers/provider.ts';
 import type { Settlement } from './settlement.ts';
+import type { StreamFilter } from './stream-filter.ts';
+
+/** What becomes of a stream that ends, however it ends. */
+export interface StreamEnd {
+  /** Something came: the call is alive. */
+  alive(): void;
+  /** `ended`: the source ended by itself. Else it failed, was aborted, or its consumer left. */
+  settle(ended: boolean): Promise<void>;
+}
 
 /**
- * The end of an event: an empty line, in each of the three ways to end a line. A last CR may yet
- * become CR LF.
+ * Passes a stream on, unbuffered and byte for byte, except what the filter hides. It is settled
+ * once: before its end is passed on, or when the consumer leaves, the signal aborts or the source
+ * fails. Nothing of what passed is kept.
  */
-const EVENT_END = /(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n|$))/g;
-
-/**
- * An event is kept until it is complete, to know whether the caller may see it; longer ones pass
- * at once.
- */
-const MAX_EVENT_BYTES = 8 * 1_048_576;
-
-const NOTHING: Buffer = Buffer.alloc(0);
-
-/**
- * Passes a stream of server-sent events on, unbuffered and byte for byte, except events that the
- * reader hides. The call is settled once: before the end is passed on, or when the consumer leaves,
- * the signal aborts or the source fails. Nothing of what passed is kept.
- *
- * A stream that ends by itself is charged what its usage says. When it ends otherwise before the
- * answer was complete, the provider may have gone on generating, so all that was held is charged.
- * A stream that stalls renews its hold no more, and is charged when that expires.
- *
- * Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
- */
-export function meteredStream(
+export function passedThrough(
   source: ReadableStream<Uint8Array>,
-  reader: StreamReader,
-  settlement: Settlement,
+  filter: StreamFilter,
+  end: StreamEnd,
   signal: AbortSignal | null,
 ): ReadableStream<Uint8Array> {
   // Another implementation of fetch may give a stream of Node instead.
   const stream =
     source instanceof ReadableStream ? source : ReadableStream.from<Uint8Array>(source);
   const upstream = stream.getReader();
-  const filter = new EventFilter(reader);
   const settle = (ended: boolean): Promise<void> => {
     signal?.removeEventListener('abort', onAbort);
-    const usage = ended || reader.complete() ? reader.usage() : null;
-    return usage === null ? settlement.unknown(reader.tokensSeen()) : settlement.used(usage);
+    return end.settle(ended);
   };
   const onAbort = (): void => void settle(false);
   signal?.addEventListener('abort', onAbort, { once: true });
@@ -64,7 +49,7 @@ export function meteredStream(
             controller.close();
             return;
           }
-          settlement.renew();
+          end.alive();
           const pieces = filter.pass(next.value);
           for (const piece of pieces) controller.enqueue(piece);
           if (pieces.length > 0) return;
@@ -78,64 +63,47 @@ export function meteredStream(
   );
 }
 
+/** So much streamed text is kept to be counted; what is longer is bounded by its bytes. */
+const MAX_TEXT_CHARACTERS = 1_048_576;
+
+/** Gathers the text of one stream, to count its tokens if it is left. */
+export class StreamedText {
+  #pieces: string[] = [];
+  #length = 0;
+  /** Bytes of what was not kept. */
+  beyondBytes = 0;
+
+  add(piece: string): void {
+    this.#length += piece.length;
+    if (this.#length > MAX_TEXT_CHARACTERS) this.beyondBytes += Buffer.byteLength(piece);
+    else this.#pieces.push(piece);
+  }
+
+  text(): string {
+    return this.#pieces.join('');
+  }
+}
+
 /**
- * Splits bytes into events, shows them to a reader, and gives back the bytes that may pass. Bytes
- * are read as Latin-1, one character each, so that positions in text and bytes are the same.
+ * How a metered call's stream is settled. One that ends by itself is charged what its usage says.
+ * When it ends otherwise before the answer was complete, the provider may have gone on generating:
+ * then all that was held is charged or, where the user gives the rest of such holds back (`text`
+ * gathers what was streamed), what was seen. A stream that stalls renews its hold no more.
  */
-export class EventFilter {
-  readonly #reader: StreamReader;
-  readonly #parser: ReturnType<typeof createParser>;
-  #pending: Buffer = NOTHING;
-  #hidden = false;
-
-  constructor(reader: StreamReader) {
-    this.#reader = reader;
-    this.#parser = createParser({
-      onEvent: ({ data }) => {
-        if (this.#reader.read(data)) this.#hidden = true;
-      },
-    });
-  }
-
-  /** Takes a chunk; gives what may be passed on now: most often the chunk itself. */
-  pass(chunk: Uint8Array): readonly Uint8Array[] {
-    const arrived = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-    const bytes = this.#pending.length === 0 ? arrived : Buffer.concat([this.#pending, arrived]);
-    const text = bytes.toString('latin1');
-    const pieces: Uint8Array[] = [];
-    let passed = 0;
-    let seen = 0;
-    EVENT_END.lastIndex = 0;
-    while (EVENT_END.test(text)) {
-      const end = EVENT_END.lastIndex;
-      if (this.#hides(text.slice(seen, end))) {
-        if (seen > passed) pieces.push(bytes.subarray(passed, seen));
-        passed = end;
-      }
-      seen = end;
-    }
-    if (bytes.length - seen > MAX_EVENT_BYTES) seen = bytes.length;
-    if (seen > passed) {
-      // The chunk that came is passed on as it came, unless something of it stays behind.
-      const whole = passed === 0 && seen === chunk.byteLength && bytes === arrived;
-      pieces.push(whole ? chunk : bytes.subarray(passed, seen));
-    }
-    this.#pending = seen === bytes.length ? NOTHING : Buffer.from(bytes.subarray(seen));
-    return pieces;
-  }
-
-  /** What is left when the source has ended, and may pass: an event that was never completed. */
-  rest(): Uint8Array {
-    const rest = this.#pending;
-    this.#pending = NOTHING;
-    return this.#hides(rest.toString('latin1')) ? NOTHING : rest;
-  }
-
-  /** Shows an event to the reader; true when the caller is not to see it. */
-  #hides(event: string): boolean {
-    this.#hidden = false;
-    // The parser would wait to see what follows a last CR; here it is known to end the line.
-    this.#parser.feed(event.includes('\r') ? event.replace(/\r\n?/g, '\n') : event);
-    return this.#hidden;
-  }
+export function streamEnd(
+  reader: StreamReader,
+  settlement: Settlement,
+  text: StreamedText | null,
+): StreamEnd {
+  return {
+    alive: () => settlement.renew(),
+    settle: (ended) => {
+      const usage = ended || reader.complete() ? reader.usage() : null;
+      if (usage !== null) return settlement.used(usage);
+      const workId = reader.workId?.() ?? null;
+      if (workId !== null) return settlement.goesOn(workId);
+      if (text === null) return settlement.unknown(reader.tokensSeen());
+      return settlement.counted(text.text(), reader.tokensSeen(), text.beyondBytes);
+    },
+  };
 }

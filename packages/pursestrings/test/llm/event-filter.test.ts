@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { openaiChat } from '../../src/llm/providers/openai-chat.ts';
-import { EventFilter } from '../../src/llm/stream.ts';
+import { EventFilter } from '../../src/llm/event-filter.ts';
 
 const USAGE = '{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3}}';
 
@@ -11,7 +11,7 @@ function reader(usageAsked: boolean): ReturnType<typeof openaiChat.openStream> {
   const body = { model: 'gpt-4o', messages: [], stream: true, stream_options: options };
   const shape = openaiChat.readCall(body, null);
   if (shape === null) throw new Error('The request was not read');
-  return openaiChat.openStream(shape);
+  return openaiChat.openStream(shape, null);
 }
 
 /** Feeds bytes cut at these places, and gives what came through. */

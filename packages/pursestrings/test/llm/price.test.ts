@@ -126,7 +126,7 @@ describe('calculateCost', () => {
         usdPerMillion: { input: 1, output: 1 },
         longContext: { aboveInputTokens: 10, usdPerMillion: { input: 2, output: 3 } },
         serviceTiers: { priority: { input: 5, output: 5 } },
-        usdPerWebSearch: '0.01',
+        usdPerPiece: { web_searches: '0.01' },
       },
     };
     const cost = (usage: Usage): bigint => steps(calculateCost('m', usage, { prices }).usd);
@@ -134,7 +134,7 @@ describe('calculateCost', () => {
     expect(cost({ inputTokens: 11, outputTokens: 1 })).toBe(2_500n);
     expect(cost({ inputTokens: 10, outputTokens: 1, serviceTier: 'priority' })).toBe(5_500n);
     expect(cost({ inputTokens: 10, outputTokens: 1, serviceTier: 'flex' })).toBe(1_100n);
-    expect(cost({ inputTokens: 10, outputTokens: 1, webSearches: 2 })).toBe(2_001_100n);
+    expect(cost({ inputTokens: 10, outputTokens: 1, pieces: { web_searches: 2 } })).toBe(2_001_100n);
   });
 
   it.each<[string, Usage]>([
@@ -142,7 +142,7 @@ describe('calculateCost', () => {
     ['__proto__', { inputTokens: 1, outputTokens: 1 }],
     ['gpt-4o', { inputTokens: 1, outputTokens: 1, outputAudioTokens: 1 }],
     ['gpt-4o', { inputTokens: 1, outputTokens: 1, serviceTier: 'priority' }],
-    ['gpt-4o-search-preview', { inputTokens: 1, outputTokens: 1, webSearches: 1 }],
+    ['gpt-4o-search-preview', { inputTokens: 1, outputTokens: 1, pieces: { web_searches: 1 } }],
   ])('refuses what has no price: %s %o', (model, usage) => {
     expect(() => calculateCost(model, usage, { prices: {} })).toThrow(PriceUnknownError);
   });

@@ -1,8 +1,15 @@
+import { findProvider } from '@pydantic/genai-prices';
+
+import { hostOf } from './hosts.ts';
 import { openaiChat } from './openai-chat.ts';
-import type { Provider, Route } from './provider.ts';
+import { freeRoute } from './openai-free.ts';
+import type { CallShape, JsonObject, Provider, Route } from './provider.ts';
 
 /** Every wire format that is understood, asked in this order. */
 export const PROVIDERS: readonly Provider[] = [openaiChat];
+
+/** In whose format a refusal is answered on a host, where its route does not tell. */
+const SPEAKERS: Readonly<Record<string, Provider>> = {};
 
 /** A route that some provider knows. */
 export interface Recognised {
@@ -15,6 +22,29 @@ export function recognise(method: string, url: URL): Recognised | null {
   for (const provider of PROVIDERS) {
     const route = provider.recognise(method, url);
     if (route !== null) return { provider, route };
+  }
+  const free = freeRoute(method, url);
+  return free === null ? null : { provider: speakerOf(url), route: free };
+}
+
+/** Who answers in a format that the SDKs of a host understand. */
+export function speakerOf(url: URL): Provider {
+  return SPEAKERS[hostOf(url)?.name ?? ''] ?? openaiChat;
+}
+
+/** A body, and who understands it without its URL. */
+export interface RecognisedBody {
+  readonly provider: Provider;
+  readonly shape: CallShape;
+}
+
+/** Finds the format of a request's body; with a URL, its route decides. */
+export function recogniseBody(body: JsonObject, url: URL | null): RecognisedBody | null {
+  const known = url === null ? null : recognise('POST', url);
+  const candidates = known === null ? PROVIDERS : [known.provider];
+  for (const provider of candidates) {
+    const shape = provider.readCall(body, known === null ? null : url);
+    if (shape !== null) return { provider, shape };
   }
   return null;
 }
@@ -48,8 +78,8 @@ const SPENDING_PATH: RegExp = new RegExp(
  */
 export function suspicion(method: string, url: URL, body: unknown): string | null {
   if (method !== 'POST') return null;
-  const owner = PROVIDERS.find((provider) => provider.ownsHost(url));
-  if (owner !== undefined) return `${url.host} is a host of ${owner.name}`;
+  const owner = hostOf(url)?.name ?? findProvider({ providerApiUrl: url.href })?.name;
+  if (owner !== undefined) return `${url.host} is a host of ${owner}`;
   if (SPENDING_PATH.test(url.pathname)) return 'its path is one of model calls';
   if (typeof body === 'string' && /"model"\s*:\s*"/.test(body.slice(0, 65_536))) {
     return 'its body names a model';

@@ -75,10 +75,10 @@ export function boundChatInput(body: JsonObject, shape: CallShape, text: string)
  */
 export async function countChatInput(
   body: JsonObject,
-  { model, webSearches }: CallShape,
+  { model, pieces }: CallShape,
 ): Promise<InputBound | null> {
   if (!hasTokenizer(model)) return null;
-  const found = walk(body, { model, webSearches });
+  const found = walk(body, { model, pieces });
   for (const part of [body.tools, body.functions, body.response_format, body.tool_choice]) {
     if (typeof part === 'object' && part !== null) found.texts.push(JSON.stringify(part));
   }
@@ -91,17 +91,14 @@ export async function countChatInput(
   };
 }
 
-function walk(
-  body: JsonObject,
-  { model, webSearches }: Pick<CallShape, 'model' | 'webSearches'>,
-): Found {
+function walk(body: JsonObject, { model, pieces }: Pick<CallShape, 'model' | 'pieces'>): Found {
   const found: Found = {
     texts: [],
     tokens: TOKENS_PER_REQUEST,
     audioTokens: 0,
     dataCharacters: 0,
     // What a search returns becomes input, and its size is not the caller's to know.
-    unbounded: webSearches > 0 ? 'the results of a web search' : null,
+    unbounded: (pieces.web_searches ?? 0) > 0 ? 'the results of a web search' : null,
   };
   for (const list of [body.tools, body.functions]) {
     if (Array.isArray(list)) found.tokens += TOKENS_PER_TOOL * list.length;

@@ -1,17 +1,19 @@
-import { BudgetExceededError } from '../../errors.ts';
-import type { PurseError } from '../../ledger/invalid.ts';
-import { isConsistent } from '../price.ts';
-import type { Usage } from '../price.ts';
+import { isConsistent } from '../usage.ts';
+import type { Usage } from '../usage.ts';
+import { hostOf } from './hosts.ts';
 import { boundChatInput, countChatInput } from './openai-chat-input.ts';
-import { isObject } from './provider.ts';
+import { openaiRefusalBody } from './openai-refusal.ts';
+import { callShape, isObject } from './provider.ts';
 import type {
   BodyChanges,
   CallShape,
   JsonObject,
+  OnText,
   Provider,
   Route,
   StreamReader,
 } from './provider.ts';
+import { count, largest, parseJson, positive } from './read-json.ts';
 
 /**
  * OpenAI's chat completions, on its own host and at every base URL whose path ends in
@@ -19,36 +21,28 @@ import type {
  */
 export const openaiChat: Provider = {
   name: 'openai',
-  ownsHost: (url) => /^(?:[a-z]{2,3}\.)?api\.openai\.com$/.test(url.hostname),
   recognise,
   readCall,
   boundInput: boundChatInput,
   countInput: countChatInput,
   rewrite,
   readUsage,
+  asksUsage: true,
   openStream,
-  refusalBody,
+  refusalBody: openaiRefusalBody,
 };
 
-/**
- * Routes of OpenAI that take a POST and cost nothing: moderation, uploads, and changing what is
- * stored.
- */
-const FREE_POSTS =
-  /\/v1\/(?:moderations|files|uploads(?:\/[^/]+\/\w+)?|chat\/completions\/[^/]+)\/?$/;
-
 function recognise(method: string, url: URL): Route | null {
-  if (method === 'POST' && /\/chat\/completions\/?$/.test(url.pathname)) return 'metered';
-  if (!openaiChat.ownsHost(url)) return null;
-  return method !== 'POST' || FREE_POSTS.test(url.pathname) ? 'free' : null;
+  return method === 'POST' && /\/chat\/completions\/?$/.test(url.pathname) ? 'metered' : null;
 }
 
-function readCall(body: JsonObject): CallShape | null {
-  if (typeof body.model !== 'string' || !Array.isArray(body.messages)) return null;
+function readCall(body: JsonObject, url: URL | null): CallShape | null {
+  const model = modelOf(body, url);
+  if (model === null || !Array.isArray(body.messages)) return null;
   const tier = body.service_tier;
   const options = isObject(body.stream_options) ? body.stream_options : {};
-  return {
-    model: body.model,
+  return callShape({
+    model,
     streamed: body.stream === true,
     // `fast` is another word for `priority`: the answer says so.
     serviceTier: tier === 'fast' ? 'priority' : typeof tier === 'string' ? tier : null,
@@ -59,9 +53,17 @@ function readCall(body: JsonObject): CallShape | null {
         ? 0
         : Buffer.byteLength(JSON.stringify(body.prediction)),
     outputAudio: Array.isArray(body.modalities) && body.modalities.includes('audio'),
-    webSearches: searchesWeb(body) ? 1 : 0,
-    usageAsked: options.include_usage === true,
-  };
+    ...(searchesWeb(body) ? { pieces: { web_searches: 1 } } : {}),
+    // Where nobody needs to ask, nothing is hidden.
+    usageAsked: options.include_usage === true || hostOf(url)?.usageUnasked === true,
+  });
+}
+
+/** Azure names the deployment in the path: `/openai/deployments/{name}/chat/completions`. */
+function modelOf(body: JsonObject, url: URL | null): string | null {
+  if (typeof body.model === 'string') return body.model;
+  const deployment = /\/deployments\/([^/]+)\//.exec(url?.pathname ?? '')?.[1];
+  return deployment === undefined ? null : decodeURIComponent(deployment);
 }
 
 /** True when the call searches the web: because it asks to, or because its model always does. */
@@ -70,13 +72,14 @@ function searchesWeb(body: JsonObject): boolean {
   return asked || (typeof body.model === 'string' && /-search-(preview|api)/.test(body.model));
 }
 
-function rewrite(body: JsonObject, changes: BodyChanges): JsonObject {
+function rewrite(body: JsonObject, changes: BodyChanges, url: URL | null): JsonObject {
   const changed: Record<string, unknown> = { ...body };
   if (changes.outputCap !== undefined) {
-    if (positive(body.max_tokens) !== null) changed.max_tokens = changes.outputCap;
-    if (positive(body.max_completion_tokens) !== null || positive(body.max_tokens) === null) {
-      changed.max_completion_tokens = changes.outputCap;
-    }
+    const named = (['max_completion_tokens', 'max_tokens'] as const).filter(
+      (name) => positive(body[name]) !== null,
+    );
+    const names = named.length > 0 ? named : [hostOf(url)?.capName ?? 'max_completion_tokens'];
+    for (const name of names) changed[name] = changes.outputCap;
   }
   if (changes.askUsage === true) {
     const options = isObject(body.stream_options) ? body.stream_options : {};
@@ -87,14 +90,16 @@ function rewrite(body: JsonObject, changes: BodyChanges): JsonObject {
 
 /**
  * https://platform.openai.com/docs/api-reference/chat/object: reasoning tokens lie inside the
- * completion count.
+ * completion count. Some hosts count them beside it; then the total tells.
  */
 function readUsage(body: unknown): Usage | null {
   if (!isObject(body)) return null;
   const usage = isObject(body.usage) ? body.usage : body;
   const inputTokens = count(usage.prompt_tokens);
-  const outputTokens = count(usage.completion_tokens);
-  if (inputTokens === undefined || outputTokens === undefined) return null;
+  const completion = count(usage.completion_tokens);
+  if (inputTokens === undefined || completion === undefined) return null;
+  const total = count(usage.total_tokens) ?? 0;
+  const outputTokens = total > inputTokens + completion ? total - inputTokens : completion;
   // Servers that do not count say zero, but no call is made of nothing.
   if (inputTokens === 0 && outputTokens === 0) return null;
   const input = isObject(usage.prompt_tokens_details) ? usage.prompt_tokens_details : {};
@@ -115,7 +120,7 @@ function readUsage(body: unknown): Usage | null {
 const HAS_USAGE = /"usage"\s*:\s*\{/;
 const HAS_OUTPUT = /"(?:content|arguments|refusal|reasoning_content)"\s*:\s*"[^"]/;
 
-function openStream(shape: CallShape): StreamReader {
+function openStream(shape: CallShape, onText: OnText): StreamReader {
   let usage: Usage | null = null;
   let complete = false;
   let tokensSeen = 0;
@@ -125,9 +130,12 @@ function openStream(shape: CallShape): StreamReader {
         complete = true;
         return false;
       }
-      if (HAS_OUTPUT.test(data)) tokensSeen += 1;
+      if (HAS_OUTPUT.test(data)) {
+        tokensSeen += 1;
+        if (onText !== null) tellText(data, onText);
+      }
       if (!HAS_USAGE.test(data)) return false;
-      const chunk = parse(data);
+      const chunk = parseJson(data);
       const read = isObject(chunk) ? readUsage(chunk) : null;
       if (!isObject(chunk) || read === null) return false;
       usage = read;
@@ -141,43 +149,18 @@ function openStream(shape: CallShape): StreamReader {
   };
 }
 
-/**
- * https://platform.openai.com/docs/guides/error-codes: the SDK raises the error with this object
- * as its `error`.
- */
-function refusalBody(error: PurseError): JsonObject {
-  if (BudgetExceededError.isInstance(error)) {
-    const { message, denial, denials } = error;
-    const code = 'budget_exceeded';
-    return { error: { message, type: code, param: null, code, denial, denials } };
+const TEXTS: readonly string[] = ['content', 'refusal', 'reasoning_content', 'reasoning'];
+
+/** Tells the text of a chunk's deltas; its characters stand for one byte each. */
+function tellText(data: string, onText: (text: string) => void): void {
+  const chunk = parseJson(Buffer.from(data, 'latin1').toString());
+  if (!isObject(chunk) || !Array.isArray(chunk.choices)) return;
+  for (const choice of chunk.choices as readonly unknown[]) {
+    if (!isObject(choice) || !isObject(choice.delta)) continue;
+    for (const name of TEXTS) {
+      const text = choice.delta[name];
+      if (typeof text === 'string') onText(text);
+    }
+    if (Array.isArray(choice.delta.tool_calls)) onText(JSON.stringify(choice.delta.tool_calls));
   }
-  const code = error.code.toLowerCase();
-  return { error: { message: error.message, type: 'purse_error', param: null, code } };
-}
-
-function parse(data: string): unknown {
-  try {
-    return JSON.parse(data);
-  } catch {
-    return null;
-  }
-}
-
-/**
- * A count, or undefined when the field is absent; what is no count makes the usage inconsistent.
- */
-function count(value: unknown): number | undefined {
-  if (value === undefined || value === null) return undefined;
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
-    ? value
-    : Number.NaN;
-}
-
-/** Of two caps it is the server that picks one. */
-function largest(one: number | null, other: number | null): number | null {
-  return one === null || other === null ? (one ?? other) : Math.max(one, other);
-}
-
-function positive(value: unknown): number | null {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? value : null;
 }
