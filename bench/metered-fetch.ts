@@ -5,6 +5,7 @@
  *
  * Aims: under 150 µs on a JSON call, under 5 µs on a streamed chunk.
  */
+import OpenAI from 'openai';
 import { openPurse } from 'pursestrings';
 import { calculateCost, meteredFetch } from 'pursestrings/llm';
 import { loopbackProvider } from 'pursestrings/testing';
@@ -85,6 +86,24 @@ const direct = await compare(
 );
 print('JSON call, an inner fetch that answers at once', direct.bare, direct.metered);
 
+const sdk = (inner: typeof fetch, baseURL?: string): OpenAI =>
+  new OpenAI({
+    apiKey: 'x',
+    fetch: inner,
+    maxRetries: 0,
+    ...(baseURL === undefined ? {} : { baseURL }),
+  });
+const { body: requestBody } = json;
+const params = JSON.parse(String(requestBody)) as OpenAI.ChatCompletionCreateParamsNonStreaming;
+const bareSdk = sdk(atOnce);
+const meteredSdk = sdk(meteredAtOnce);
+const bySdk = await compare(
+  2_000,
+  () => bareSdk.chat.completions.create(params),
+  () => meteredSdk.chat.completions.create(params),
+);
+print('the same by the openai SDK', bySdk.bare, bySdk.metered);
+
 const provider = await loopbackProvider({
   ratesUsdPerMillion: { input: 2.5, output: 10 },
   answer: () => ({ content: 'Little. '.repeat(40) }),
@@ -97,6 +116,14 @@ const http = await compare(
   async () => (await meteredHttp(url, json)).json(),
 );
 print('JSON call over HTTP on this machine', http.bare, http.metered);
+const bareHttpSdk = sdk(fetch, provider.url);
+const meteredHttpSdk = sdk(meteredHttp, provider.url);
+const httpSdk = await compare(
+  1_000,
+  () => bareHttpSdk.chat.completions.create(params),
+  () => meteredHttpSdk.chat.completions.create(params),
+);
+print('JSON call by the openai SDK over HTTP', httpSdk.bare, httpSdk.metered);
 await provider.close();
 
 const encoder = new TextEncoder();
