@@ -93,8 +93,7 @@ const sdk = (inner: typeof fetch, baseURL?: string): OpenAI =>
     maxRetries: 0,
     ...(baseURL === undefined ? {} : { baseURL }),
   });
-const { body: requestBody } = json;
-const params = JSON.parse(String(requestBody)) as OpenAI.ChatCompletionCreateParamsNonStreaming;
+const params = JSON.parse(json.body as string) as OpenAI.ChatCompletionCreateParamsNonStreaming;
 const bareSdk = sdk(atOnce);
 const meteredSdk = sdk(meteredAtOnce);
 const bySdk = await compare(

@@ -64,7 +64,7 @@ const PRICE_KEYS = [
   'usdPerMillion',
   'longContext',
   'serviceTiers',
-  'usdPerWebSearch',
+  'usdPerPiece',
   'contextWindow',
   'maxOutputTokens',
 ] as const satisfies readonly (keyof PriceBook[string])[];
@@ -74,8 +74,15 @@ const RATE_KEYS = [
   'output',
   'cachedInput',
   'cacheWrite',
+  'cacheWrite1h',
   'inputAudio',
+  'cachedAudio',
+  'inputImage',
+  'cachedImage',
+  'inputVideo',
   'outputAudio',
+  'outputImage',
+  'reasoning',
 ] as const satisfies readonly (keyof PriceBook[string]['usdPerMillion'])[];
 
 /** Models come from the trace: past so many, one without a price is looked up again each time. */

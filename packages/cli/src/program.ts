@@ -5,6 +5,7 @@ import { addBalances } from './commands/balances.ts';
 import { addDemo } from './commands/demo.ts';
 import { addFreeze, addUnfreeze } from './commands/freeze.ts';
 import { addLimits } from './commands/limits.ts';
+import { addPrices } from './commands/prices.ts';
 import { addReplay } from './commands/replay.ts';
 import { addReport } from './commands/report.ts';
 import { addVerify } from './commands/verify.ts';
@@ -64,6 +65,7 @@ function makeProgram(terminal: Terminal): Command {
   addFreeze(program, terminal);
   addUnfreeze(program, terminal);
   addVerify(program, terminal);
+  addPrices(program, terminal);
   return program;
 }
 

@@ -1,3 +1,4 @@
+import type { CountHold } from './telemetry.ts';
 import type { Charge } from './charge.ts';
 import type { Denial } from './denial.ts';
 import { InvalidOptionError } from './ledger/invalid.ts';
@@ -48,7 +49,10 @@ type Listener = (payload: never) => unknown;
 
 /** Hands events to listeners. A listener that throws harms nobody: its error becomes an `error` event. */
 export class Announcer {
+  /** Is told of what happens to holds and is no event; null when nobody counts. */
+  countHold: CountHold | null = null;
   readonly #listeners = new Map<keyof PurseEvents, Set<Listener>>();
+  readonly #observers = new Map<keyof PurseEvents, Set<Listener>>();
 
   on<E extends keyof PurseEvents>(
     event: E,
@@ -67,9 +71,28 @@ export class Announcer {
     return () => void listeners.delete(entry);
   }
 
+  /** The same for a part of the purse itself: it does not count among its users' listeners. */
+  observe<E extends keyof PurseEvents>(
+    event: E,
+    listener: (payload: PurseEvents[E]) => void,
+  ): () => void {
+    const observers = this.#observers.get(event) ?? new Set();
+    this.#observers.set(event, observers.add(listener));
+    return () => void observers.delete(listener);
+  }
+
   emit<E extends keyof PurseEvents>(event: E, payload: PurseEvents[E]): void {
+    const observers = this.#observers.get(event);
+    if (observers !== undefined) this.#tell(event, payload, observers);
     const listeners = this.#listeners.get(event);
-    if (listeners === undefined || listeners.size === 0) return;
+    if (listeners !== undefined) this.#tell(event, payload, listeners);
+  }
+
+  #tell<E extends keyof PurseEvents>(
+    event: E,
+    payload: PurseEvents[E],
+    listeners: Iterable<Listener>,
+  ): void {
     for (const listener of listeners) {
       try {
         const answer = listener(payload as never);

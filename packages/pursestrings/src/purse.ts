@@ -44,6 +44,7 @@ import {
 import { Spending } from './spending.ts';
 import { openStore } from './store-url.ts';
 import type { LedgerStore } from './stores/store.ts';
+import { observePurse } from './telemetry.ts';
 import { type Verification, verifyLedger } from './verification.ts';
 
 /**
@@ -112,6 +113,8 @@ export class Purse implements AsyncDisposable {
     this.#owned = owned;
     this.#desk = desk;
     this.#settings = settings;
+    const announcer = this.#announcer;
+    announcer.countHold = observePurse({ on: announcer.observe.bind(announcer) }, store.ledger);
     this.#spending = new Spending(store, desk, this.#announcer, settings);
   }
 

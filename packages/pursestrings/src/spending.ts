@@ -121,6 +121,7 @@ export class Spending implements HoldKeeper {
     const answer = asking instanceof Promise ? await asking : asking;
     switch (answer.kind) {
       case 'held':
+        if (!answer.replayed) this.#announcer.countHold?.('taken');
         if (options.signal?.aborted === true) return this.#giveUp(answer, options.signal);
         return { ok: true, hold: new Hold(answer.hold, this, answer.replayed) };
       case 'denied':
@@ -180,6 +181,7 @@ export class Spending implements HoldKeeper {
   async release(record: HoldRecord): Promise<void> {
     const answer = await this.#ask(() => ({ kind: 'release', id: record.id }));
     if (answer.kind !== 'released') throw refusalOf(record.id, answer, this.units);
+    if (!answer.replayed && answer.charge === null) this.#announcer.countHold?.('released');
     if (answer.charge !== null) this.#noteCharge(answer.charge, answer.replayed);
   }
 

@@ -1,8 +1,11 @@
-import { InvalidOptionError, PurseError } from '../ledger/invalid.ts';
+import { PurseError } from '../ledger/invalid.ts';
 import type { Labels } from '../ledger/labels.ts';
 import type { Purse } from '../purse.ts';
+import { LoopBreaker } from './loop-breaker.ts';
+import type { LoopBreakerOptions } from './loop-breaker.ts';
 import { meteredCall } from './metered-call.ts';
 import type { Meter } from './metered-call.ts';
+import { checkChoice, checkOutputCeiling } from './option-checks.ts';
 import { priceFinder } from './price-list.ts';
 import type { CeilingPrice, PriceSources } from './price-list.ts';
 import { speakerOf, recognise, suspicion } from './providers/index.ts';
@@ -11,6 +14,7 @@ import type { OnDenied } from './refusal.ts';
 import { readRequest } from './request.ts';
 import type { FetchRequest } from './request.ts';
 import { resultRead } from './result-reading.ts';
+import { callTelemetry } from './telemetry.ts';
 
 /** How calls are metered. Every field is optional. */
 export interface MeterOptions {
@@ -52,6 +56,11 @@ export interface MeterOptions {
    * it is refused by name. `allow`: it goes out unmetered. A function decides for each.
    */
   readonly unmetered?: 'deny' | 'allow' | ((request: { method: string; url: URL }) => boolean);
+  /**
+   * Stops the same request that repeats, or fails, too often in a window under the same labels, by
+   * a `LoopDetectedError`. Default: nothing is stopped for that.
+   */
+  readonly loopBreaker?: LoopBreakerOptions;
 }
 
 /**
@@ -115,7 +124,13 @@ export interface MeterOptions {
  */
 export function meteredFetch(purse: Purse, options: MeterOptions = {}): typeof fetch {
   checkOptions(options);
-  const meter: Meter = { purse, options, findPrice: priceFinder(options) };
+  const meter: Meter = {
+    purse,
+    options,
+    findPrice: priceFinder(options),
+    breaker: options.loopBreaker === undefined ? null : new LoopBreaker(options.loopBreaker),
+    telemetry: callTelemetry(),
+  };
   return async (input, init) => {
     const send = options.fetch ?? globalThis.fetch;
     const onDenied = options.onDenied ?? 'respond';
@@ -139,34 +154,11 @@ export function meteredFetch(purse: Purse, options: MeterOptions = {}): typeof f
 
 function checkOptions(options: MeterOptions): void {
   const { onDenied, whenTight, outputCeiling, ifAbandoned, unmetered } = options;
-  if (onDenied !== undefined && onDenied !== 'respond' && onDenied !== 'throw') {
-    throw new InvalidOptionError(
-      `\`onDenied\` is ${String(onDenied)}; it must be 'respond' or 'throw'`,
-    );
-  }
-  if (whenTight !== undefined && whenTight !== 'deny' && whenTight !== 'clamp') {
-    throw new InvalidOptionError(
-      `\`whenTight\` is ${String(whenTight)}; it must be 'deny' or 'clamp'`,
-    );
-  }
-  if (ifAbandoned !== undefined && ifAbandoned !== 'charge' && ifAbandoned !== 'release') {
-    throw new InvalidOptionError(
-      `\`ifAbandoned\` is ${String(ifAbandoned)}; it must be 'charge' or 'release'`,
-    );
-  }
-  if (
-    ![undefined, 'deny', 'allow'].includes(unmetered as 'deny') &&
-    typeof unmetered !== 'function'
-  ) {
-    throw new InvalidOptionError(
-      `\`unmetered\` is ${String(unmetered)}; it must be 'deny', 'allow' or a function`,
-    );
-  }
-  if (outputCeiling !== undefined && !(Number.isSafeInteger(outputCeiling) && outputCeiling >= 1)) {
-    throw new InvalidOptionError(
-      `\`outputCeiling\` is ${outputCeiling}; it must be a whole number from 1`,
-    );
-  }
+  checkChoice('onDenied', onDenied, ['respond', 'throw']);
+  checkChoice('whenTight', whenTight, ['deny', 'clamp']);
+  checkChoice('ifAbandoned', ifAbandoned, ['charge', 'release']);
+  if (typeof unmetered !== 'function') checkChoice('unmetered', unmetered, ['deny', 'allow']);
+  checkOutputCeiling(outputCeiling);
 }
 
 function unmeteredRefusal(

@@ -88,7 +88,7 @@ function readParts(target: string | URL, init: FetchInit): FetchRequest {
     method: (init.method ?? 'GET').toUpperCase(),
     signal: init.signal ?? null,
     readLabels: () => (labelText === null ? {} : parseLabels(labelText)),
-    signed: /^AWS4-/.test(headers.get('authorization') ?? ''),
+    signed: (headers.get('authorization') ?? '').startsWith('AWS4-'),
     plainBody: typeof body === 'string' ? body : null,
     readBody: () => readBody(body ?? '', headers.get('content-type') ?? ''),
     sendAsGiven: (send) => send(target, labelText === null ? init : { ...init, headers: sent }),

@@ -22,6 +22,15 @@ const WORK_TTL_MS = 25 * 3_600_000;
 interface Cost {
   readonly attos: bigint;
   readonly tokens: number;
+  /** What the provider says was used; null where the cost is a bound. */
+  readonly usage: Usage | null;
+}
+
+/** Whoever wants to know what becomes of a call. */
+export interface CallObserver {
+  charged(usd: number, usage: Usage | null): void;
+  /** The call is resolved, whatever became of it. */
+  end(): void;
 }
 
 /**
@@ -34,16 +43,24 @@ export class Settlement {
   readonly #facts: CallFacts;
   readonly #estimate: Estimate;
   readonly #providerName: string;
+  readonly #observer: CallObserver | null;
   readonly #ttlMs: number;
   readonly #renewBelowMs: number;
   #renewing = false;
   #done: Promise<void> | null = null;
 
-  constructor(hold: Hold, facts: CallFacts, estimate: Estimate, providerName: string) {
+  constructor(
+    hold: Hold,
+    facts: CallFacts,
+    estimate: Estimate,
+    providerName: string,
+    observer: CallObserver | null = null,
+  ) {
     this.#hold = hold;
     this.#facts = facts;
     this.#estimate = estimate;
     this.#providerName = providerName;
+    this.#observer = observer;
     this.#ttlMs = Math.min(Math.max(hold.remainingMs(), MIN_TTL_MS), MAX_TTL_MS);
     this.#renewBelowMs = this.#ttlMs * (1 - 1 / RENEWALS_PER_TTL);
   }
@@ -73,7 +90,7 @@ export class Settlement {
       const outputTokens = Math.max(tokens + beyondBytes, tokensSeen);
       const attos = boundAttos(this.#facts.price, serviceTier, { ...bound, outputTokens });
       const most = this.#mostFor(outputTokens);
-      const cost = { attos, tokens: bound.inputTokens + outputTokens };
+      const cost = { attos, tokens: bound.inputTokens + outputTokens, usage: null };
       return this.#settle(cost.attos < most.attos ? cost : most);
     });
   }
@@ -101,14 +118,18 @@ export class Settlement {
   }
 
   #once(act: () => Promise<unknown>): Promise<void> {
-    this.#done ??= act().then(
-      () => undefined,
-      (error: unknown) => {
-        this.#hold.failed(error);
-        warn(this.#hold.id, error);
-      },
-    );
+    this.#done ??= this.#resolve(act);
     return this.#done;
+  }
+
+  async #resolve(act: () => Promise<unknown>): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      this.#hold.failed(error);
+      warn(this.#hold.id, error);
+    }
+    this.#observer?.end();
   }
 
   /** The cost of a usage, or the hold where that cannot be known or may be more. */
@@ -118,28 +139,31 @@ export class Settlement {
     const usage = withRequest(said, this.#facts);
     const tokens = usage.inputTokens + usage.outputTokens;
     const attos = costAttos(price, usage);
-    if (attos === null) return { attos: held.attos, tokens: Math.max(held.tokens, tokens) };
+    if (attos === null) return { attos: held.attos, tokens: Math.max(held.tokens, tokens), usage };
     const tier = usage.serviceTier ?? null;
     const guessed =
       usage.reportedUsd === undefined && lacksTier(price, tier) && tier !== shape.serviceTier;
-    return { attos: guessed && attos < held.attos ? held.attos : attos, tokens };
+    return { attos: guessed && attos < held.attos ? held.attos : attos, tokens, usage };
   }
 
   #mostFor(tokensSeen: number): Cost {
     const { attos, tokens, bound } = this.#estimate;
-    if (tokensSeen <= bound.outputTokens) return { attos, tokens };
+    if (tokensSeen <= bound.outputTokens) return { attos, tokens, usage: null };
     const seen = { ...bound, outputTokens: tokensSeen };
     return {
       attos: boundAttos(this.#facts.price, this.#facts.shape.serviceTier, seen),
       tokens: bound.inputTokens + tokensSeen,
+      usage: null,
     };
   }
 
-  #settle({ attos, tokens }: Cost): Promise<unknown> {
+  async #settle({ attos, tokens, usage }: Cost): Promise<void> {
     const { price, shape } = this.#facts;
     const { calls } = this.#estimate;
+    const usd = usdNumber(attos);
     const labels = chargeLabels(this.#hold.labels, this.#providerName, shape.model, price);
-    return this.#hold.settle({ usd: usdNumber(attos), tokens, calls }, { labels });
+    await this.#hold.settle({ usd, tokens, calls }, { labels });
+    this.#observer?.charged(usd, usage);
   }
 }
 

@@ -9,10 +9,13 @@ export {
   type ModelReserve,
   type Outcome,
 } from './ledger-model.ts';
+export type { LoopbackRates } from './loopback-bill.ts';
 export {
+  type LoopbackAnswer,
   loopbackProvider,
   type LoopbackProvider,
   type LoopbackProviderOptions,
+  type LoopbackRequest,
 } from './loopback-provider.ts';
 export { type ManualClock, manualClock } from './manual-clock.ts';
 export { type Draw, MODEL_LIMITS, randomCommand, seededDraw } from './random-commands.ts';

@@ -65,7 +65,7 @@ describe('an answer that says nothing of its cost', () => {
     const answer = async (tokens: number): Promise<unknown> => {
       const usage = { prompt_tokens: 10, completion_tokens: tokens };
       const metered = meteredFetch(bench.purse, {
-        fetch: () => Promise.resolve(Response.json({ service_tier: 'priority', usage })),
+        fetch: () => Promise.resolve(Response.json({ service_tier: 'first-class', usage })),
       });
       return metered('https://api.openai.com/v1/chat/completions', {
         method: 'POST',

@@ -141,7 +141,7 @@ describe('calculateCost', () => {
     ['nobody-knows', { inputTokens: 1, outputTokens: 1 }],
     ['__proto__', { inputTokens: 1, outputTokens: 1 }],
     ['gpt-4o', { inputTokens: 1, outputTokens: 1, outputAudioTokens: 1 }],
-    ['gpt-4o', { inputTokens: 1, outputTokens: 1, serviceTier: 'priority' }],
+    ['gpt-4o', { inputTokens: 1, outputTokens: 1, serviceTier: 'first-class' }],
     ['gpt-4o-search-preview', { inputTokens: 1, outputTokens: 1, pieces: { web_searches: 1 } }],
   ])('refuses what has no price: %s %o', (model, usage) => {
     expect(() => calculateCost(model, usage, { prices: {} })).toThrow(PriceUnknownError);
