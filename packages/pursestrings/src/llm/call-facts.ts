@@ -8,7 +8,8 @@ import type { CallPart, CallShape, JsonObject, Provider } from './providers/prov
 /** What decides how a call is read. */
 export interface Reading {
   readonly provider: Provider;
-  readonly url: URL;
+  /** Where it goes; null where only its cost is asked. */
+  readonly url: URL | null;
   readonly findPrice: PriceFinder;
   readonly outputCeiling: number | undefined;
   /** The request may be changed. */
@@ -21,7 +22,11 @@ export interface Reading {
  * @throws PurseError `UNREADABLE_REQUEST` when the body is not in the route's format.
  * @throws PriceUnknownError when the model, or one that may answer in its place, has no price.
  */
-export function readFacts(reading: Reading, fields: JsonObject | null, text: string): CallFacts {
+export function readFacts(
+  reading: Reading & { readonly url: URL },
+  fields: JsonObject | null,
+  text: string,
+): CallFacts {
   const { provider, url } = reading;
   const shape = fields === null ? null : provider.readCall(fields, url);
   if (fields === null || shape === null) {
@@ -34,7 +39,13 @@ export function readFacts(reading: Reading, fields: JsonObject | null, text: str
   return factsOf(reading, fields, text, shape);
 }
 
-function factsOf(reading: Reading, body: JsonObject, text: string, shape: CallShape): CallFacts {
+/** What is known of a call whose request was read already; its parts are read too. */
+export function factsOf(
+  reading: Reading,
+  body: JsonObject,
+  text: string,
+  shape: CallShape,
+): CallFacts {
   const { provider, outputCeiling, rewritable } = reading;
   return {
     provider,
@@ -53,11 +64,12 @@ function factsOf(reading: Reading, body: JsonObject, text: string, shape: CallSh
 }
 
 function priceOf({ findPrice, url }: Reading, model: string): Price {
-  const price = findPrice(model, url.href);
+  const price = findPrice(model, url?.href ?? null);
   if (price !== null) return price;
+  const place = url === null ? '' : ` at ${url.host}`;
   throw new PriceUnknownError(
     model,
-    `No price is known for the model ${JSON.stringify(model)} at ${url.host}: add it to ` +
-      '`prices`, or set `unknownModel`',
+    `No price is known for the model ${JSON.stringify(model)}${place}: add it to \`prices\`, or ` +
+      'set `unknownModel`',
   );
 }

@@ -1,7 +1,7 @@
 import { PriceUnknownError } from '../errors.ts';
 import { InvalidAmountError, InvalidOptionError } from '../ledger/invalid.ts';
+import { factsOf } from './call-facts.ts';
 import { estimate } from './estimate.ts';
-import type { CallFacts } from './estimate.ts';
 import { costAttos, lacksTier } from './price.ts';
 import type { Price } from './price.ts';
 import { priceFinder } from './price-list.ts';
@@ -45,11 +45,12 @@ export interface CallEstimate extends CallCost {
   readonly counted: boolean;
 }
 
-/** A usage as OpenAI's chat completions report it. */
-export interface OpenAIChatUsage {
-  readonly prompt_tokens: number;
-  readonly completion_tokens: number;
-}
+/** A usage object as a provider's answer carries it: OpenAI's, Anthropic's, Gemini's or Bedrock's. */
+export type ProviderUsage =
+  | { readonly prompt_tokens: number }
+  | { readonly input_tokens: number }
+  | { readonly promptTokenCount?: number | undefined; readonly totalTokenCount: number }
+  | { readonly inputTokens: number; readonly outputTokens: number; readonly totalTokens: number };
 
 const listOnly: PriceFinder = priceFinder({});
 const finders = new WeakMap<object, PriceFinder>();
@@ -62,7 +63,7 @@ const finders = new WeakMap<object, PriceFinder>();
  *
  * Prices: https://github.com/pydantic/genai-prices
  *
- * @param usage What `readUsage` returns, or a usage object of OpenAI's chat completions.
+ * @param usage What `readUsage` returns, or the usage object of a provider's answer.
  * @throws PriceUnknownError when the model has no price, or none for audio, web searches or a
  * premium tier that the call used.
  * @throws InvalidAmountError when a count is no whole number from 0, or a part exceeds its whole.
@@ -77,11 +78,11 @@ const finders = new WeakMap<object, PriceFinder>();
  */
 export function calculateCost(
   model: string,
-  usage: Usage | OpenAIChatUsage,
+  usage: Usage | ProviderUsage,
   options?: CostOptions,
 ): CallCost {
   const price = priceOf(model, options);
-  const used = 'prompt_tokens' in usage ? translated(usage) : usage;
+  const used = isOwn(usage) ? usage : translated(usage);
   checkUsage(used);
   const attos = lacksTier(price, used.serviceTier ?? null) ? null : costAttos(price, used);
   if (attos === null) {
@@ -106,7 +107,8 @@ export function calculateCost(
  * alone. Answers null when there is none, or when it contradicts itself: then nobody knows what the
  * call cost.
  *
- * Understands OpenAI's chat completions: https://platform.openai.com/docs/api-reference/chat/object
+ * Understands every format that `meteredFetch` meters, such as OpenAI's chat completions:
+ * https://platform.openai.com/docs/api-reference/chat/object
  *
  * @example
  * ```ts
@@ -129,7 +131,8 @@ export function readUsage(body: unknown): Usage | null {
  * The most a call can use and cost, as `meteredFetch` would hold it: never under the bill, from the
  * body of the request. Tokenizes long input, whose encoder is loaded on first use.
  *
- * @param request The body of a chat completion, as an SDK takes it.
+ * @param request The body of a call, as an SDK takes it. Where the body does not say whose format it
+ * is in, or part of the call stands in its path, `url` does.
  * @throws PriceUnknownError when the model, or something the call may use, has no price.
  * @throws InvalidOptionError when the body is in no known format, or nothing bounds its input or
  * output.
@@ -152,46 +155,42 @@ export async function estimateCall(
   if (!isObject(request)) throw new InvalidOptionError('The request is no JSON object');
   const url = options.url === undefined ? null : new URL(options.url);
   const known = recogniseBody(request, url);
-  if (known !== null) {
-    const { provider, shape } = known;
-    const price = priceOf(shape.model, options);
-    const { outputCeiling } = options;
-    const text = JSON.stringify(request);
-    const facts: CallFacts = {
-      provider,
-      body: request,
-      text,
-      shape,
-      price,
-      otherPrices: shape.alternatives.map((model) => priceOf(model, options)),
-      outputCeiling,
-      rewritable: true,
-      parts: [],
-    };
-    const { attos, tokens, bound, counted } = await estimate(facts);
-    return {
-      usd: usdNumber(attos),
-      tokens,
-      inputTokens: bound.inputTokens,
-      outputTokens: bound.outputTokens,
-      counted,
-      provider: price.provider,
-      model: shape.model,
-      price: price.source,
-    };
+  if (known === null) {
+    throw new InvalidOptionError(
+      'The request is in no format that is known here: it needs a `model` and what it is asked, ' +
+        'such as `messages`, `input` or `contents`; else say where it goes by `url`',
+    );
   }
-  throw new InvalidOptionError(
-    'The request is in no format that is known here: it needs a `model` and `messages`',
-  );
+  const { provider, shape } = known;
+  const { outputCeiling } = options;
+  const findPrice = finderOf(options);
+  const reading = { provider, url, findPrice, outputCeiling, rewritable: true };
+  const facts = factsOf(reading, request, JSON.stringify(request), shape);
+  const { attos, tokens, bound, counted } = await estimate(facts);
+  return {
+    usd: usdNumber(attos),
+    tokens,
+    inputTokens: bound.inputTokens,
+    outputTokens: bound.outputTokens,
+    counted,
+    provider: facts.price.provider,
+    model: shape.model,
+    price: facts.price.source,
+  };
+}
+
+function finderOf(options: CostOptions | undefined): PriceFinder {
+  if (options === undefined) return listOnly;
+  let finder = finders.get(options);
+  if (finder === undefined) {
+    finder = priceFinder(options);
+    finders.set(options, finder);
+  }
+  return finder;
 }
 
 function priceOf(model: string, options: CostOptions | undefined): Price {
-  let finder = options === undefined ? listOnly : finders.get(options);
-  if (finder === undefined) {
-    finder = priceFinder(options ?? {});
-    if (options !== undefined) finders.set(options, finder);
-  }
-  const price = finder(model, options?.url ?? null);
+  const price = finderOf(options)(model, options?.url ?? null);
   if (price === null) {
     throw new PriceUnknownError(
       model,
@@ -202,7 +201,12 @@ function priceOf(model: string, options: CostOptions | undefined): Price {
   return price;
 }
 
-function translated(usage: OpenAIChatUsage): Usage {
+/** Bedrock names its counts as we do, but not all of them mean the same: it gives a total. */
+function isOwn(usage: Usage | ProviderUsage): usage is Usage {
+  return 'inputTokens' in usage && !('totalTokens' in usage);
+}
+
+function translated(usage: ProviderUsage): Usage {
   const read = readUsage(usage);
   if (read !== null) return read;
   throw new InvalidAmountError(

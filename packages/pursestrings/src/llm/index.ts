@@ -1,5 +1,11 @@
 export { calculateCost, estimateCall, readUsage } from './cost.ts';
-export type { CallCost, CallEstimate, CostOptions, OpenAIChatUsage } from './cost.ts';
+export type { CallCost, CallEstimate, CostOptions, ProviderUsage } from './cost.ts';
+export { describePrice, similarModels } from './describe-price.ts';
+export type { DescribedRates, ListedModel, PriceDescription, PriceStep } from './describe-price.ts';
+export { firstAffordable } from './first-affordable.ts';
+export type { CandidateHold, CandidateSpend } from './first-affordable.ts';
+export { LoopBreaker, LoopDetectedError } from './loop-breaker.ts';
+export type { LoopBreakerOptions, LoopEntry, LoopFound } from './loop-breaker.ts';
 export { meteredFetch } from './metered-fetch.ts';
 export type { MeterOptions } from './metered-fetch.ts';
 export type { ModelPrice, PriceBook } from './price.ts';
