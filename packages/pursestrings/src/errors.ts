@@ -54,8 +54,8 @@ export class BudgetExceededError extends PurseError {
 
   /**
    * Finds the refusal in whatever an SDK made of it: the error itself, its cause chain, the errors
-   * of an aggregate, or a parsed or written body under `error`, `body`, `response` or `data`.
-   * Answers `null` when there is none.
+   * of an aggregate, a parsed or written body under `error`, `body`, `response`, `data` and their
+   * like, or a message that holds the body. Answers `null` when there is none.
    */
   static from(error: unknown): BudgetExceededError | null {
     return search(error, error, 0, new Set());
@@ -142,17 +142,30 @@ export class StoreError extends PurseError {
 }
 
 /** Nothing an SDK throws nests deeper than this. */
-const MAX_DEPTH = 12;
+const MAX_DEPTH = 16;
 
+/** So many of a list are looked at. */
+const MAX_LISTED = 100;
+
+/** Where errors of SDKs and of their frameworks keep what they were made of. */
 const PLACES = [
   'cause',
   'error',
+  'errors',
   'body',
   'response',
   'data',
   'denial',
+  'details',
+  'metadata',
   'responseBody',
   'lastError',
+  'originalError',
+  'rawError',
+  'innerError',
+  'parent',
+  'reason',
+  'message',
 ];
 
 function search(
@@ -162,35 +175,40 @@ function search(
   seen: Set<unknown>,
 ): BudgetExceededError | null {
   if (value instanceof BudgetExceededError) return value;
+  if (depth > MAX_DEPTH) return null;
   if (typeof value === 'string') return searchText(value, root, depth, seen);
-  if (typeof value !== 'object' || value === null || depth > MAX_DEPTH || seen.has(value))
-    return null;
+  if (typeof value !== 'object' || value === null || seen.has(value)) return null;
   seen.add(value);
   const found = denialsIn(value);
   if (found !== null) return new BudgetExceededError(found, { cause: root });
-  for (const place of PLACES) {
-    const inside = search(read(value, place), root, depth + 1, seen);
-    if (inside !== null) return inside;
-  }
-  const errors: unknown = read(value, 'errors');
-  for (const error of Array.isArray(errors) ? errors : []) {
-    const inside = search(error, root, depth + 1, seen);
+  const inner = Array.isArray(value)
+    ? (value as readonly unknown[]).slice(0, MAX_LISTED)
+    : PLACES.map((place) => read(value, place));
+  for (const each of inner) {
+    const inside = search(each, root, depth + 1, seen);
     if (inside !== null) return inside;
   }
   return null;
 }
 
+/** Searches text that is JSON, or has JSON in it: `402 {…}`, `got status: 402. {…}`. */
 function searchText(
   text: string,
   root: unknown,
   depth: number,
   seen: Set<unknown>,
 ): BudgetExceededError | null {
-  if (!text.includes('"denial')) return null;
+  // Text within text has its quotes escaped.
+  if (!/"denials?\\*"/.test(text)) return null;
+  const written = json(text) ?? json(text.slice(text.indexOf('{'), text.lastIndexOf('}') + 1));
+  return written === undefined ? null : search(written, root, depth + 1, seen);
+}
+
+function json(text: string): unknown {
   try {
-    return search(JSON.parse(text), root, depth + 1, seen);
+    return JSON.parse(text);
   } catch {
-    return null;
+    return undefined;
   }
 }
 

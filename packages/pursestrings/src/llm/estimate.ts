@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import { PriceUnknownError } from '../errors.ts';
 import { InvalidOptionError } from '../ledger/invalid.ts';
+import { limitsOf } from './model-limits.ts';
 import { boundAttos, missingRate, outputRateAttos } from './price.ts';
 import type { Price, TokenBound } from './price.ts';
 import type { CallShape, InputBound, JsonObject, Provider } from './providers/provider.ts';
@@ -203,13 +204,14 @@ function priced(
  */
 function inputTokensOf(input: InputBound, price: Price, model: string): number {
   if (input.unbounded === null) return input.tokens;
-  if (price.contextWindow === null) {
+  const window = price.contextWindow ?? limitsOf(model).contextWindow ?? null;
+  if (window === null) {
     throw new InvalidOptionError(
       `The input of ${JSON.stringify(model)} holds ${input.unbounded}, whose tokens cannot be ` +
         'bounded: give the model a `contextWindow` in `prices`',
     );
   }
-  return Math.max(input.tokens, price.contextWindow);
+  return Math.max(input.tokens, window);
 }
 
 function checkRates({ shape, price }: CallFacts, bound: TokenBound): void {
@@ -242,8 +244,10 @@ async function outputCapOf(facts: CallFacts): Promise<Pick<Estimate, 'outputCap'
 
 let maxima: Promise<ReadonlyMap<string, number>> | undefined;
 
-/** The most tokens a model writes, by OpenAI's published list, which is loaded on first use. */
+/** The most tokens a model writes; OpenAI's published list is loaded on first use. */
 async function knownMaximum(model: string): Promise<number | null> {
+  const { maxOutputTokens } = limitsOf(model);
+  if (maxOutputTokens !== undefined) return maxOutputTokens;
   maxima ??= import('gpt-tokenizer/models').then((models) => {
     const found = new Map<string, number>();
     for (const [name, spec] of Object.entries(models)) {

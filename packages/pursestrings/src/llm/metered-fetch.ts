@@ -67,15 +67,22 @@ export interface MeterOptions {
  * Makes a `fetch` that holds the most a model call can cost before the call goes out, and settles
  * what it did cost when the answer is there. Give it to any SDK that takes a `fetch`.
  *
- * Metered: OpenAI's chat completions, JSON and streamed, on api.openai.com and at every URL whose
- * path ends in `/chat/completions`. The purse is asked for `usd`, `tokens` (input and output) and
- * `calls`; the charge carries the labels `provider`, `model` and `price` (where the price comes
- * from) beside yours. A denied call never leaves: at most one request goes out for one call of
- * this.
+ * Metered, whole and streamed, wherever the path is theirs: OpenAI's chat completions, responses,
+ * completions, embeddings, images and audio; Anthropic's messages and message batches; Gemini's
+ * generateContent and embedContent; Bedrock's Converse. The hosts that speak OpenAI's formats are
+ * known by name, with their departures from them. The purse is asked for `usd`, `tokens` (input and
+ * output) and `calls`; the charge carries the labels `provider`, `model` and `price` (where the
+ * price comes from) beside yours. A denied call never leaves: at most one request goes out for one
+ * call of this.
  *
  * Everything else: on a provider's own host a POST that nothing here understands is refused by
  * name, because it would spend unmetered; so is, at any other host, a POST that looks like a model
- * call by its path or by a `model` in its text body. All other requests pass as they are.
+ * call by its path or by a `model` in its text body, unless `unmetered` lets it pass. All other
+ * requests pass as they are.
+ *
+ * Work that goes on after its answer, such as a batch or a background response, keeps its hold for
+ * 25 hours under its own id. Whoever reads its result first through a metered fetch settles it, in
+ * any process.
  *
  * What is charged, once per call:
  *
@@ -87,6 +94,7 @@ export interface MeterOptions {
  * | never left (no connection, aborted before) | nothing |
  * | lost, aborted or left before its usage was seen | all that was held: it may be billed |
  * | answered without a usage that can be read | all that was held |
+ * | a stream without a usage, under `ifAbandoned: 'release'` | its input, and what was streamed |
  *
  * A stream is passed on unbuffered. The usage at its end is asked for, and hidden from a caller
  * that did not. Its hold is renewed while data flows; a stream that stalls is charged as its hold
@@ -95,7 +103,7 @@ export interface MeterOptions {
  *
  * @throws InvalidOptionError, InvalidAmountError when an option is out of its range.
  * @throws (the fetch) TypeError and whatever the inner fetch rejects with; with `onDenied: 'throw'`
- * also BudgetExceededError, PriceUnknownError, StoreError and other PurseErrors. With `respond`
+ * also BudgetExceededError, PriceUnknownError, LoopDetectedError, StoreError and other PurseErrors. With `respond`
  * those come as answers: 402 for a denial, 503 where a retry may help, else 400.
  * @example
  * ```ts

@@ -2,8 +2,10 @@ import { calcPrice, findProvider } from '@pydantic/genai-prices';
 import type { ModelPrice as ListedPrice } from '@pydantic/genai-prices';
 
 import { InvalidOptionError } from '../ledger/invalid.ts';
+import { withGooglePrices } from './google-prices.ts';
+import { limitsOf } from './model-limits.ts';
 import type { ModelPrice, Price, PriceBook } from './price.ts';
-import { PRICE_ADDITIONS } from './price-additions.ts';
+import { PIECE_ADDITIONS, PRICE_ADDITIONS } from './price-additions.ts';
 import { hostOf } from './providers/hosts.ts';
 import { attosPerUnit, exactRates, scaledRates } from './rates.ts';
 import type { LooseRates, Rates, TokenRates } from './rates.ts';
@@ -142,13 +144,17 @@ const NOTHING: Rates = exactRates({ input: 0, output: 0, inputAudio: 0, outputAu
 
 function listed(model: string, url: string | null): Price | null {
   const host = url === null ? null : hostOf(new URL(url));
-  if (host?.free === true) return plainPrice(host.name, model, host.name, [NOTHING]);
+  if (host !== null && (host.free === true || host.freeModels?.test(model) === true)) {
+    const contextWindow = host.contextWindow ?? limitsOf(model).contextWindow ?? null;
+    return { ...plainPrice(host.name, model, host.name, [NOTHING]), contextWindow };
+  }
   const regional = url !== null && REGIONAL_OPENAI.test(url);
   const found = lookUp(model, regional ? 'https://api.openai.com/v1' : url);
   if (found === null) return added(model, host?.name ?? null);
-  const pieces = listedPieces(found.model_price);
-  const standard = listedRates(found.model_price);
-  if (pieces.size === 0 && standard.every(({ input }) => input === null)) return null;
+  const prices = withGooglePrices(found);
+  const listedOnes = listedPieces(prices);
+  const standard = listedRates(prices);
+  if (listedOnes.size === 0 && standard.every(({ input }) => input === null)) return null;
   const rates = regional ? standard.map((each) => scaledRates(each, 11n, 10n)) : standard;
   return {
     provider: found.provider.id,
@@ -156,10 +162,21 @@ function listed(model: string, url: string | null): Price | null {
     source: `genai-prices:${found.provider.id}/${found.model.id}${regional ? '+10%' : ''}`,
     rates,
     serviceTiers: tierRates(found.provider.id, found.model.id, rates),
-    attosPerPiece: pieces,
-    contextWindow: found.model.context_window ?? null,
+    attosPerPiece: new Map([...addedPieces(found.provider.id), ...listedOnes]),
+    contextWindow: windowOf(model, found.model.context_window),
     maxOutputTokens: null,
   };
+}
+
+function addedPieces(provider: string): (readonly [string, bigint])[] {
+  const pieces = PIECE_ADDITIONS.get(provider) ?? new Map<string, string>();
+  return [...pieces].map(([name, usd]) => [name, attosPerUnit(usd, 1)] as const);
+}
+
+/** The list rounds some windows down. */
+function windowOf(model: string, listedWindow: number | undefined): number | null {
+  const window = Math.max(listedWindow ?? 0, limitsOf(model).contextWindow ?? 0);
+  return window === 0 ? null : window;
 }
 
 /** A price that the bundled list lacks, at its own provider's host or at one that nobody knows. */
@@ -170,11 +187,28 @@ function added(model: string, host: string | null): Price | null {
   return { ...price, provider: addition.provider, source: addition.source };
 }
 
+/** Whose models a name is looked for among when it does not say whose it is. */
+const OWNERS = ['openai', 'anthropic', 'google', 'mistral', 'deepseek', 'x-ai', 'cohere'] as const;
+
 function lookUp(model: string, url: string | null): ReturnType<typeof calcPrice> {
   const noUsage = { input_tokens: 0, output_tokens: 0 };
+  // The list finds names within names; what an ARN names is somebody's own.
+  if (model.startsWith('arn:')) return null;
   const host = url === null ? undefined : findProvider({ providerApiUrl: url });
-  return calcPrice(noUsage, model, host === undefined ? {} : { providerId: host.id });
+  const owner = host?.id ?? (url !== null && BEDROCK_PATH.test(url) ? 'aws' : null);
+  if (owner !== null) return calcPrice(noUsage, model, { providerId: owner });
+  const named = calcPrice(noUsage, model);
+  if (named !== null) return named;
+  // The list knows a provider by some of its models' names only.
+  for (const providerId of OWNERS) {
+    const found = calcPrice(noUsage, model, { providerId });
+    if (found !== null) return found;
+  }
+  return null;
 }
+
+/** Where Bedrock's format is spoken, its names have Bedrock's prices. */
+const BEDROCK_PATH = /\/model\/[^/]+\/converse(?:-stream)?$/;
 
 /** What the list sells by the piece: our name, and how many pieces its price is for. */
 const PIECES: readonly (readonly [key: string, name: string, pieces: number])[] = [

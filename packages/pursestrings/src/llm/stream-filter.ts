@@ -1,4 +1,6 @@
+import { AwsEventFilter } from './aws-event-filter.ts';
 import { EventFilter } from './event-filter.ts';
+import { JsonArrayFilter } from './json-array-filter.ts';
 import { LineFilter } from './line-filter.ts';
 import type { StreamReader } from './providers/provider.ts';
 
@@ -10,18 +12,28 @@ export interface StreamFilter {
   rest(): Uint8Array;
 }
 
+/** Who is shown the events of a stream. */
+export interface EventTaker extends Pick<StreamReader, 'read'> {
+  /** The stream may come as one JSON array, whose elements are its events. */
+  readonly takesArray?: boolean;
+}
+
 /**
  * Opens the filter for a stream's format, by its content type; null for a body that is no stream
  * of events. `streamed` says that the request asked for a stream.
  */
 export function openFilter(
   contentType: string,
-  reader: Pick<StreamReader, 'read'>,
+  reader: EventTaker,
   streamed: boolean,
 ): StreamFilter | null {
   if (contentType.includes('text/event-stream')) return new EventFilter(reader);
+  if (contentType.includes('application/vnd.amazon.eventstream')) return new AwsEventFilter(reader);
   if (/application\/(?:x-)?(?:ndjson|jsonl|json-?lines)|json-seq/.test(contentType)) {
     return new LineFilter(reader);
+  }
+  if (streamed && reader.takesArray === true && contentType.startsWith('application/json')) {
+    return new JsonArrayFilter(reader);
   }
   return null;
 }

@@ -249,7 +249,7 @@ describe('what cannot be priced', () => {
   });
 
   it.each([
-    ['a premium tier', { service_tier: 'priority' }],
+    ['a premium tier', { service_tier: 'ultrafast' }],
     ['audio', { modalities: ['text', 'audio'] }],
     ['an unbounded search', { model: 'gpt-4o-search-preview' }],
   ])('refuses %s without a rate of its own', async (_name, more) => {
@@ -292,6 +292,10 @@ describe('other routes', () => {
     ['POST', 'https://api.openai.com/v1/moderations'],
     ['POST', 'https://example.com/feedback'],
     ['DELETE', 'https://api.openai.com/v1/chat/completions/x'],
+    ['DELETE', 'https://api.openai.com/v1/responses/resp_x'],
+    ['GET', 'https://api.openai.com/v1/responses/resp_x/input_items'],
+    ['POST', 'https://api.openai.com/v1/responses/input_tokens'],
+    ['POST', 'https://llm.example.com/v1/responses/resp_x/cancel'],
   ])('passes %s %s as it is', async (method, url) => {
     const { purse } = await openBench();
     const sent = spy();
@@ -301,10 +305,10 @@ describe('other routes', () => {
   });
 
   it.each([
-    ['https://api.openai.com/v1/responses', {}],
+    ['https://api.openai.com/v1/videos', {}],
     ['https://api.openai.com/v1/something/new', {}],
-    ['https://llm.example.com/v1/embeddings', {}],
-    ['https://llm.example.com/v1/models/gemini-x:generateContent', {}],
+    ['https://llm.example.com/v1/rerank', {}],
+    ['https://llm.example.com/v1/models/some-model:predict', {}],
     ['https://llm.example.com/odd', { model: 'gpt-4o' }],
   ])('refuses POST %s by name', async (url, body) => {
     const { purse } = await openBench();

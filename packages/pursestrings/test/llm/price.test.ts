@@ -142,7 +142,7 @@ describe('calculateCost', () => {
     ['__proto__', { inputTokens: 1, outputTokens: 1 }],
     ['gpt-4o', { inputTokens: 1, outputTokens: 1, outputAudioTokens: 1 }],
     ['gpt-4o', { inputTokens: 1, outputTokens: 1, serviceTier: 'first-class' }],
-    ['gpt-4o-search-preview', { inputTokens: 1, outputTokens: 1, pieces: { web_searches: 1 } }],
+    ['gpt-4o', { inputTokens: 1, outputTokens: 1, pieces: { unicorns: 1 } }],
   ])('refuses what has no price: %s %o', (model, usage) => {
     expect(() => calculateCost(model, usage, { prices: {} })).toThrow(PriceUnknownError);
   });

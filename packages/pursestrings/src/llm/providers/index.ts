@@ -1,15 +1,41 @@
 import { findProvider } from '@pydantic/genai-prices';
 
+import { anthropicBatches } from './anthropic-batches.ts';
+import { anthropicMessages } from './anthropic-messages.ts';
+import { bedrockConverse } from './bedrock-converse.ts';
+import { gemini } from './gemini.ts';
 import { hostOf } from './hosts.ts';
 import { openaiChat } from './openai-chat.ts';
+import { openaiCompletions } from './openai-completions.ts';
+import { openaiEmbeddings } from './openai-embeddings.ts';
 import { freeRoute } from './openai-free.ts';
+import { openaiImages } from './openai-images.ts';
+import { openaiResponses } from './openai-responses.ts';
+import { openaiSpeech } from './openai-speech.ts';
+import { openaiTranscriptions } from './openai-transcriptions.ts';
 import type { CallShape, JsonObject, Provider, Route } from './provider.ts';
 
 /** Every wire format that is understood, asked in this order. */
-export const PROVIDERS: readonly Provider[] = [openaiChat];
+export const PROVIDERS: readonly Provider[] = [
+  anthropicMessages,
+  anthropicBatches,
+  gemini,
+  bedrockConverse,
+  openaiChat,
+  openaiResponses,
+  openaiCompletions,
+  openaiEmbeddings,
+  openaiImages,
+  openaiSpeech,
+  openaiTranscriptions,
+];
 
 /** In whose format a refusal is answered on a host, where its route does not tell. */
-const SPEAKERS: Readonly<Record<string, Provider>> = {};
+const SPEAKERS: Readonly<Record<string, Provider>> = {
+  anthropic: anthropicMessages,
+  google: gemini,
+  aws: bedrockConverse,
+};
 
 /** A route that some provider knows. */
 export interface Recognised {

@@ -13,6 +13,7 @@ const FREE_POSTS =
  * know is asked before. https://platform.openai.com/docs/guides/moderation
  */
 export function freeRoute(method: string, url: URL): Route | null {
-  if (hostOf(url) === null) return null;
-  return method !== 'POST' || FREE_POSTS.test(url.pathname) ? 'free' : null;
+  const host = hostOf(url);
+  if (host === null) return null;
+  return host.free === true || method !== 'POST' || FREE_POSTS.test(url.pathname) ? 'free' : null;
 }
