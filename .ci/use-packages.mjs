@@ -1,7 +1,8 @@
 // Run inside a project that has nothing but the packed packages: every entry point must work there.
 import assert from 'node:assert/strict';
 import { openPurse } from 'pursestrings';
-import { meteredFetch } from 'pursestrings/llm';
+import { guard, spendReport } from 'pursestrings/guard';
+import { calculateCost, meteredFetch } from 'pursestrings/llm';
 import { memory } from 'pursestrings/stores/memory';
 import { sqlite } from 'pursestrings/stores/sqlite';
 import { loopbackProvider, manualClock } from 'pursestrings/testing';
@@ -34,3 +35,9 @@ for (const store of [memory({ clock }), sqlite('./purse.db', { clock })]) {
   await purse.close();
   await store.close();
 }
+
+const usage = { prompt_tokens: 1_000, completion_tokens: 200 };
+const client = { create: async () => ({ model: 'gpt-4o', usage }) };
+const guarded = guard(client, { project: 'ci', dailyCapUSD: 1 });
+await guarded.create({ model: 'gpt-4o', max_tokens: 200, messages: [] }, { feature: 'chat' });
+assert.deepEqual(await spendReport('ci'), { chat: calculateCost('gpt-4o', usage).usd });
