@@ -104,9 +104,9 @@ describe('a model without a price', () => {
   });
 
   test('is told which host sells it', async () => {
-    const { status, stderr } = await purseHere(['prices', 'text-embedding-3-small']);
+    const { status, stderr } = await purseHere(['prices', 'llama-3.3-70b-versatile']);
     expect(status).toBe(1);
-    expect(stderr).toContain('openai sells it, so give --url https://api.openai.com/v1.');
+    expect(stderr).toContain('groq sells it, so give --url https://api.groq.com/openai/v1.');
     const elsewhere = ['prices', 'gpt-4o', '--url', 'https://api.anthropic.com'];
     expect((await purseHere(elsewhere)).stderr).toContain(
       'No price is known for the model "gpt-4o" at api.anthropic.com; ' +

@@ -8,6 +8,15 @@ export { LoopBreaker, LoopDetectedError } from './loop-breaker.ts';
 export type { LoopBreakerOptions, LoopEntry, LoopFound } from './loop-breaker.ts';
 export { meteredFetch } from './metered-fetch.ts';
 export type { MeterOptions } from './metered-fetch.ts';
+export { purseMiddleware } from './middleware.ts';
+export type {
+  MiddlewareAnswer,
+  MiddlewareModel,
+  MiddlewareOptions,
+  MiddlewareParams,
+  MiddlewareStream,
+  PurseMiddleware,
+} from './middleware.ts';
 export type { ModelPrice, PriceBook } from './price.ts';
 export type { TokenRates } from './rates.ts';
 export type { Pieces, Usage } from './usage.ts';

@@ -251,7 +251,7 @@ describe('what cannot be priced', () => {
   it.each([
     ['a premium tier', { service_tier: 'ultrafast' }],
     ['audio', { modalities: ['text', 'audio'] }],
-    ['an unbounded search', { model: 'gpt-4o-search-preview' }],
+    ['a hosted tool', { tools: [{ type: 'hosted_oracle' }] }],
   ])('refuses %s without a rate of its own', async (_name, more) => {
     const bench = await openBench();
     const error = await rejection(bench.openai.chat.completions.create(ask(more)));

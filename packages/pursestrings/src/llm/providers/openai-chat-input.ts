@@ -92,13 +92,14 @@ export async function countChatInput(
 }
 
 function walk(body: JsonObject, { model, pieces }: Pick<CallShape, 'model' | 'pieces'>): Found {
+  const run = Object.keys(pieces).find((name) => name !== 'requests');
   const found: Found = {
     texts: [],
     tokens: TOKENS_PER_REQUEST,
     audioTokens: 0,
     dataCharacters: 0,
-    // What a search returns becomes input, and its size is not the caller's to know.
-    unbounded: (pieces.web_searches ?? 0) > 0 ? 'the results of a web search' : null,
+    // What the host finds becomes input, and its size is not the caller's to know.
+    unbounded: run === undefined ? null : `what \`${run}\` finds`,
   };
   for (const list of [body.tools, body.functions]) {
     if (Array.isArray(list)) found.tokens += TOKENS_PER_TOOL * list.length;
@@ -140,6 +141,9 @@ function readPart(part: unknown, found: Found, model: string): void {
     found.texts.push(part.refusal);
   } else if (type === 'image_url' && isObject(part.image_url)) {
     readImage(part.image_url, found, model);
+  } else if (type === 'image_url' && typeof part.image_url === 'string') {
+    // As Mistral takes it, too: https://docs.mistral.ai/capabilities/vision/
+    readImage({ url: part.image_url }, found, model);
   } else if (type === 'input_audio' && isObject(part.input_audio)) {
     const characters = lengthOf(part.input_audio.data);
     found.audioTokens += Math.ceil((characters * 3) / 4 / BYTES_PER_AUDIO_TOKEN) + 1;
@@ -152,11 +156,16 @@ function readPart(part: unknown, found: Found, model: string): void {
 }
 
 function readImage(image: JsonObject, found: Found, model: string): void {
-  const cost = IMAGE_TOKENS.find(({ models }) => models.test(model));
-  found.tokens += (image.detail === 'low' ? cost?.low : cost?.high) ?? 0;
+  found.tokens += imageTokens(model, image.detail);
   if (typeof image.url === 'string' && image.url.startsWith('data:')) {
     found.dataCharacters += lengthOf(image.url);
   }
+}
+
+/** The most tokens that one image can cost a model of OpenAI; more for models not known here. */
+export function imageTokens(model: string, detail: unknown): number {
+  const cost = IMAGE_TOKENS.find(({ models }) => models.test(model));
+  return (detail === 'low' ? cost?.low : cost?.high) ?? 0;
 }
 
 /** Base64 is written one byte a character, so characters are bytes of the body. */

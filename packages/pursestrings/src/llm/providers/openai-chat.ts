@@ -1,7 +1,8 @@
-import { isConsistent } from '../usage.ts';
 import type { Usage } from '../usage.ts';
 import { hostOf } from './hosts.ts';
 import { boundChatInput, countChatInput } from './openai-chat-input.ts';
+import { piecesOf } from './openai-chat-pieces.ts';
+import { readChatUsage } from './openai-chat-usage.ts';
 import { openaiRefusalBody } from './openai-refusal.ts';
 import { callShape, isObject } from './provider.ts';
 import type {
@@ -13,7 +14,7 @@ import type {
   Route,
   StreamReader,
 } from './provider.ts';
-import { count, largest, parseJson, positive } from './read-json.ts';
+import { largest, parseJson, positive } from './read-json.ts';
 
 /**
  * OpenAI's chat completions, on its own host and at every base URL whose path ends in
@@ -26,7 +27,7 @@ export const openaiChat: Provider = {
   boundInput: boundChatInput,
   countInput: countChatInput,
   rewrite,
-  readUsage,
+  readUsage: readChatUsage,
   asksUsage: true,
   openStream,
   refusalBody: openaiRefusalBody,
@@ -37,12 +38,14 @@ function recognise(method: string, url: URL): Route | null {
 }
 
 function readCall(body: JsonObject, url: URL | null): CallShape | null {
-  const model = modelOf(body, url);
-  if (model === null || !Array.isArray(body.messages)) return null;
+  const [model, ...alternatives] = modelsOf(body, url);
+  if (model === undefined || !Array.isArray(body.messages)) return null;
   const tier = body.service_tier;
   const options = isObject(body.stream_options) ? body.stream_options : {};
+  const pieces = piecesOf(body, model, url);
   return callShape({
     model,
+    alternatives,
     streamed: body.stream === true,
     // `fast` is another word for `priority`: the answer says so.
     serviceTier: tier === 'fast' ? 'priority' : typeof tier === 'string' ? tier : null,
@@ -53,23 +56,25 @@ function readCall(body: JsonObject, url: URL | null): CallShape | null {
         ? 0
         : Buffer.byteLength(JSON.stringify(body.prediction)),
     outputAudio: Array.isArray(body.modalities) && body.modalities.includes('audio'),
-    ...(searchesWeb(body) ? { pieces: { web_searches: 1 } } : {}),
+    pieces,
     // Where nobody needs to ask, nothing is hidden.
     usageAsked: options.include_usage === true || hostOf(url)?.usageUnasked === true,
   });
 }
 
-/** Azure names the deployment in the path: `/openai/deployments/{name}/chat/completions`. */
-function modelOf(body: JsonObject, url: URL | null): string | null {
-  if (typeof body.model === 'string') return body.model;
+/**
+ * The model asked for, and those that may answer in its place. Azure names the deployment in the
+ * path, `/openai/deployments/{name}/chat/completions`, and looks at no other name. OpenRouter takes
+ * a list to fall back on, or a preset that may name any model:
+ * https://openrouter.ai/docs/features/model-routing
+ */
+function modelsOf(body: JsonObject, url: URL | null): readonly string[] {
   const deployment = /\/deployments\/([^/]+)\//.exec(url?.pathname ?? '')?.[1];
-  return deployment === undefined ? null : decodeURIComponent(deployment);
-}
-
-/** True when the call searches the web: because it asks to, or because its model always does. */
-function searchesWeb(body: JsonObject): boolean {
-  const asked = body.web_search_options !== undefined && body.web_search_options !== null;
-  return asked || (typeof body.model === 'string' && /-search-(preview|api)/.test(body.model));
+  if (deployment !== undefined) return [decodeURIComponent(deployment)];
+  const others: readonly unknown[] = Array.isArray(body.models) ? body.models : [];
+  const preset = typeof body.preset === 'string' ? [`@preset/${body.preset}`] : [];
+  const models = [body.model, ...others, ...preset].filter((name) => typeof name === 'string');
+  return [...new Set(models)];
 }
 
 function rewrite(body: JsonObject, changes: BodyChanges, url: URL | null): JsonObject {
@@ -88,37 +93,8 @@ function rewrite(body: JsonObject, changes: BodyChanges, url: URL | null): JsonO
   return changed;
 }
 
-/**
- * https://platform.openai.com/docs/api-reference/chat/object: reasoning tokens lie inside the
- * completion count. Some hosts count them beside it; then the total tells.
- */
-function readUsage(body: unknown): Usage | null {
-  if (!isObject(body)) return null;
-  const usage = isObject(body.usage) ? body.usage : body;
-  const inputTokens = count(usage.prompt_tokens);
-  const completion = count(usage.completion_tokens);
-  if (inputTokens === undefined || completion === undefined) return null;
-  const total = count(usage.total_tokens) ?? 0;
-  const outputTokens = total > inputTokens + completion ? total - inputTokens : completion;
-  // Servers that do not count say zero, but no call is made of nothing.
-  if (inputTokens === 0 && outputTokens === 0) return null;
-  const input = isObject(usage.prompt_tokens_details) ? usage.prompt_tokens_details : {};
-  const output = isObject(usage.completion_tokens_details) ? usage.completion_tokens_details : {};
-  const read: Usage = {
-    inputTokens,
-    outputTokens,
-    cachedInputTokens: count(input.cached_tokens) ?? 0,
-    cacheWriteTokens: count(input.cache_write_tokens) ?? 0,
-    inputAudioTokens: count(input.audio_tokens) ?? 0,
-    outputAudioTokens: count(output.audio_tokens) ?? 0,
-    reasoningTokens: count(output.reasoning_tokens) ?? 0,
-    ...(typeof body.service_tier === 'string' ? { serviceTier: body.service_tier } : {}),
-  };
-  return isConsistent(read) ? read : null;
-}
-
 const HAS_USAGE = /"usage"\s*:\s*\{/;
-const HAS_OUTPUT = /"(?:content|arguments|refusal|reasoning_content)"\s*:\s*"[^"]/;
+const HAS_OUTPUT = /"(?:content|arguments|refusal|reasoning_content|reasoning|text)"\s*:\s*"(?!")/;
 
 function openStream(shape: CallShape, onText: OnText): StreamReader {
   let usage: Usage | null = null;
@@ -136,17 +112,23 @@ function openStream(shape: CallShape, onText: OnText): StreamReader {
       }
       if (!HAS_USAGE.test(data)) return false;
       const chunk = parseJson(data);
-      const read = isObject(chunk) ? readUsage(chunk) : null;
+      const read = isObject(chunk) ? readChatUsage(chunk) : null;
       if (!isObject(chunk) || read === null) return false;
       usage = read;
-      const extra = Array.isArray(chunk.choices) && chunk.choices.length === 0;
-      if (extra) complete = true;
+      const choices: readonly unknown[] = Array.isArray(chunk.choices) ? chunk.choices : [];
+      const extra = Array.isArray(chunk.choices) && choices.length === 0;
+      // Some hosts tell the usage together with the reason why the answer ends.
+      if (extra || (shape.choices === 1 && choices.some(isFinished))) complete = true;
       return extra && !shape.usageAsked;
     },
     usage: () => usage,
     complete: () => complete,
     tokensSeen: () => tokensSeen,
   };
+}
+
+function isFinished(choice: unknown): boolean {
+  return isObject(choice) && typeof choice.finish_reason === 'string';
 }
 
 const TEXTS: readonly string[] = ['content', 'refusal', 'reasoning_content', 'reasoning'];
@@ -160,6 +142,8 @@ function tellText(data: string, onText: (text: string) => void): void {
     for (const name of TEXTS) {
       const text = choice.delta[name];
       if (typeof text === 'string') onText(text);
+      // Mistral gives its thinking as a list of parts.
+      else if (Array.isArray(text)) onText(JSON.stringify(text));
     }
     if (Array.isArray(choice.delta.tool_calls)) onText(JSON.stringify(choice.delta.tool_calls));
   }
