@@ -16,6 +16,11 @@ export interface ReserveOptions {
   readonly description?: string;
   /** Gives up the reserve when it aborts: nothing stays held. */
   readonly signal?: AbortSignal;
+  /**
+   * A refusal is neither counted nor announced, because the caller goes on to ask for less, or asks
+   * once more in earnest. Default `false`.
+   */
+  readonly tentative?: boolean;
 }
 
 /** How a spend is charged after the fact. */

@@ -125,7 +125,7 @@ export class Spending implements HoldKeeper {
         if (options.signal?.aborted === true) return this.#giveUp(answer, options.signal);
         return { ok: true, hold: new Hold(answer.hold, this, answer.replayed) };
       case 'denied':
-        return { ok: false, denials: this.#denied(answer, asked, who.labels, plan) };
+        return { ok: false, denials: this.#denied(answer, asked, who.labels, plan, options) };
       default:
         throw refusalOf(id, answer, this.units);
     }
@@ -342,6 +342,7 @@ export class Spending implements HoldKeeper {
       lines: plan.lines,
       revision: this.#revision,
       refusal: this.#policyRefusal(plan),
+      ...(options.tentative === true && { tentative: true }),
     };
   }
 
@@ -384,11 +385,12 @@ export class Spending implements HoldKeeper {
     asked: StepAmounts,
     labels: Labels,
     plan: Plan | undefined,
+    { tentative }: ReserveOptions,
   ): Denials {
     const denials = denialsOf(answer, { amounts: asked, labels, freeze: plan?.freeze }, this.units);
     const [first] = denials;
     if (first === undefined) throw new InvariantError(`A denial (${answer.reason}) names no line`);
-    this.#announcer.emit('denied', { ...first, denials });
+    if (tentative !== true) this.#announcer.emit('denied', { ...first, denials });
     return [first, ...denials.slice(1)];
   }
 

@@ -82,7 +82,7 @@ function reserve(op: ReserveOperation, book: Book, nowMs: number, expiries: Expi
   }
   if (op.revision !== book.revision) return { kind: 'stale' };
   if (op.refusal !== null) {
-    book.countDenial(op.labels, nowMs);
+    if (op.tentative !== true) book.countDenial(op.labels, nowMs);
     return { kind: 'denied', reason: op.refusal, shortfalls: [] };
   }
   if (!windowsContain(op.lines, nowMs)) return { kind: 'outside_window' };
@@ -122,7 +122,7 @@ function deny(
   nowMs: number,
 ): Answer {
   if (book.hasDueHolds(nowMs)) return { kind: 'again' };
-  book.countDenial(op.labels, nowMs);
+  if (op.tentative !== true) book.countDenial(op.labels, nowMs);
   return { kind: 'denied', reason, shortfalls };
 }
 

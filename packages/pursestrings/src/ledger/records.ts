@@ -121,6 +121,8 @@ export interface ReserveOperation {
   readonly revision: number;
   /** Refused by the policy whatever the balances, unless the id is already known. */
   readonly refusal: 'frozen' | 'uncovered' | null;
+  /** A refusal is not counted: the caller goes on to ask for less. */
+  readonly tentative?: boolean;
 }
 
 /** Records what a hold's work really cost. Units left out cost what was held. */

@@ -33,35 +33,33 @@ export interface Asking {
 
 /**
  * Takes a hold: for the cheap estimate, else for the counted one, else for what the money left
- * affords. Only the first refusal comes from a reserve, so that one call is one denial to those
- * who count and listen.
+ * affords. Only when none of them fits is it asked for in earnest, so that one call is at most one
+ * denial to those who count and listen.
  *
  * @throws BudgetExceededError when none of them fits.
  */
 export async function holdFor(facts: CallFacts, asking: Asking): Promise<Held> {
   let current = await estimate(facts);
-  let answer = await ask(asking, current, 'reserve');
-  for (let round = 1; BudgetExceededError.isInstance(answer); round += 1) {
-    const smaller = round > MAX_ROUNDS ? null : await shrink(facts, current, answer, asking.clamps);
-    if (smaller === null) throw answer;
+  let answer = await ask(asking, current, true);
+  for (let round = 1; round <= MAX_ROUNDS && BudgetExceededError.isInstance(answer); round += 1) {
+    const smaller = await shrink(facts, current, answer, asking.clamps);
+    if (smaller === null) break;
     current = smaller;
-    answer = await ask(asking, current, 'check first');
+    answer = await ask(asking, current, true);
   }
+  if (BudgetExceededError.isInstance(answer)) answer = await ask(asking, current, false);
+  if (BudgetExceededError.isInstance(answer)) throw answer;
   return { hold: answer, estimate: current };
 }
 
 async function ask(
   { purse, labels, signal, ifAbandoned }: Asking,
   { attos, tokens, calls }: Estimate,
-  how: 'reserve' | 'check first',
+  tentative: boolean,
 ): Promise<Hold | BudgetExceededError> {
   const amounts = { usd: usdNumber(attos), tokens, calls };
-  if (how === 'check first') {
-    const [first, ...others] = (await purse.check(amounts, labels)).denials;
-    if (first !== undefined) return new BudgetExceededError([first, ...others]);
-  }
   try {
-    const options = { ifAbandoned, ...(signal === null ? {} : { signal }) } as const;
+    const options = { ifAbandoned, tentative, ...(signal === null ? {} : { signal }) };
     return await purse.reserve(amounts, labels, options);
   } catch (error) {
     if (BudgetExceededError.isInstance(error)) return error;

@@ -86,10 +86,11 @@ export class Settlement {
     return this.#once(async () => {
       const { model, serviceTier } = this.#facts.shape;
       const { bound } = (await recount(this.#facts, this.#estimate)) ?? this.#estimate;
-      const tokens = (await countTokens(model, [text])) ?? Buffer.byteLength(text);
-      const outputTokens = Math.max(tokens + beyondBytes, tokensSeen);
+      const counted = await countTokens(model, [text]);
+      const outputTokens = Math.max((counted ?? Buffer.byteLength(text)) + beyondBytes, tokensSeen);
       const attos = boundAttos(this.#facts.price, serviceTier, { ...bound, outputTokens });
-      const most = this.#mostFor(outputTokens);
+      // Both counts bound the tokens from above: what is certain is that so many pieces came.
+      const most = this.#mostFor(tokensSeen);
       const cost = { attos, tokens: bound.inputTokens + outputTokens, usage: null };
       return this.#settle(cost.attos < most.attos ? cost : most);
     });

@@ -206,10 +206,15 @@ describe('a denied call', () => {
     const content = 'word '.repeat(500);
     // 2,500 bytes, some 500 tokens: $0.00625 by its bytes, some $0.0014 when counted.
     const bench = await openBench({ limits: [{ name: 'all', cap: { usd: 0.003 } }] });
+    let denied = 0;
+    bench.purse.on('denied', () => (denied += 1));
     await bench.openai.chat.completions.create(
       ask({ max_completion_tokens: 20, messages: [{ role: 'user', content }] }),
     );
     expect(await bench.spentSteps()).toBe(billedSteps(bench.provider));
+    // The call went through, so nothing was denied.
+    expect(denied).toBe(0);
+    expect((await bench.purse.report()).rows.map(({ denials }) => denials)).toEqual([0]);
   });
 });
 

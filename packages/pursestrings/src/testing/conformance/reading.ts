@@ -76,6 +76,8 @@ export const READING_CASES: readonly ConformanceCase[] = [
       ] as const)
         await purse.charge({ calls }, { agent, task: 't' });
       await purse.tryReserve({ calls: 11 }, { agent: 'b', task: 't' });
+      // A refusal that the caller only asked about is none to those who count.
+      await purse.tryReserve({ calls: 11 }, { agent: 'b', task: 't' }, { tentative: true });
       clock.advance(15 * 60_000);
       const hold = await purse.reserve(
         { calls: 5 },
