@@ -4,7 +4,7 @@ import { recount } from './estimate.ts';
 import type { CallFacts, Estimate } from './estimate.ts';
 import { boundAttos, costAttos, lacksTier } from './price.ts';
 import { usdNumber } from './rates.ts';
-import { countTokens } from './tokenizer.ts';
+import { countTokens, TOKENS_PER_CUT } from './tokenizer.ts';
 import type { Usage } from './usage.ts';
 
 /** A hold's time is renewed when a third of it has passed. */
@@ -89,8 +89,9 @@ export class Settlement {
       const counted = await countTokens(model, [text]);
       const outputTokens = Math.max((counted ?? Buffer.byteLength(text)) + beyondBytes, tokensSeen);
       const attos = boundAttos(this.#facts.price, serviceTier, { ...bound, outputTokens });
-      // Both counts bound the tokens from above: what is certain is that so many pieces came.
-      const most = this.#mostFor(tokensSeen);
+      // Bytes say nothing for certain, and a count is a little too high.
+      const certain = counted === null ? 0 : counted - TOKENS_PER_CUT;
+      const most = this.#mostFor(Math.max(certain, tokensSeen));
       const cost = { attos, tokens: bound.inputTokens + outputTokens, usage: null };
       return this.#settle(cost.attos < most.attos ? cost : most);
     });

@@ -11,7 +11,7 @@ const SLICE_CHARACTERS = 32_768;
 const MAX_RUN_CHARACTERS = 96;
 
 /** A cut inside a run can change how the neighbours merge; this many tokens cover it. */
-const TOKENS_PER_CUT = 4;
+export const TOKENS_PER_CUT = 4;
 
 const LONG_RUN = new RegExp(`\\S{${MAX_RUN_CHARACTERS + 1},}|\\s{${MAX_RUN_CHARACTERS + 1},}`, 'g');
 
