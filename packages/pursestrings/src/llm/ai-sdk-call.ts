@@ -6,6 +6,7 @@ import type { NamedModel } from './ai-sdk-model.ts';
 import type { CallFacts } from './estimate.ts';
 import type { CacheWrites, Price } from './price.ts';
 import type { PriceFinder } from './price-list.ts';
+import { ALWAYS_SEARCHES, previewSearchPiece } from './providers/openai-fields.ts';
 import { callShape, isObject } from './providers/provider.ts';
 import type { CallShape, JsonObject, Provider } from './providers/provider.ts';
 import { positive } from './providers/read-json.ts';
@@ -38,7 +39,7 @@ export function readCall(
 ): AiSdkCall {
   const named = namedModel(model.provider, model.modelId);
   const contents = promptContents(params, named.model);
-  const tools = ownTools(params);
+  const tools = ownTools(params, named.model);
   const shape = shapeOf(params, named, contents, tools, reading.streamed);
   const facts: CallFacts = {
     provider: formatOf(named, contents, tools),
@@ -109,6 +110,8 @@ function shapeOf(
   for (const { piece, most } of tools) {
     if (piece !== null) pieces[piece] = (pieces[piece] ?? 0) + most;
   }
+  // Such a model has no tool for it: it searches once, whatever it is asked.
+  if (ALWAYS_SEARCHES.test(named.model)) pieces[previewSearchPiece(named.model)] ??= 1;
   return callShape({
     model: named.model,
     streamed,
@@ -209,24 +212,30 @@ const RUN_FREE = /web_?fetch|url_context|mcp|tool_search|^google\.code_execution
 
 const SEARCHES_WEB =
   /web_?search|google_search|enterprise_web|google_maps|x_search|browser_search/i;
+const PREVIEW_SEARCH = /web_?search_?preview/i;
 const SEARCHES_FILES = /file_?search|vertex_rag/i;
 
-function ownTools(params: JsonObject): readonly OwnTool[] {
+function ownTools(params: JsonObject, model: string): readonly OwnTool[] {
   const tools: unknown = params.tools;
   if (!Array.isArray(tools)) return [];
   const said = namespaces(params.providerOptions).map(({ maxToolCalls }) => positive(maxToolCalls));
   const atMost = said.find((calls) => calls !== null) ?? MAX_TOOL_CALLS;
-  return (tools as readonly unknown[]).filter(isOwnTool).map((tool) => ownTool(tool, atMost));
+  return (tools as readonly unknown[])
+    .filter(isOwnTool)
+    .map((tool) => ownTool(tool, model, atMost));
 }
 
-function ownTool(tool: JsonObject, atMost: number): OwnTool {
+function ownTool(tool: JsonObject, model: string, atMost: number): OwnTool {
   const id = String(tool.id);
   const name = String(tool.name);
   const args = isObject(tool.args) ? tool.args : {};
   const most = positive(args.maxUses) ?? atMost;
   if (RUN_BY_CALLER.test(id)) return { name, piece: null, most, reads: false };
   if (RUN_FREE.test(id)) return { name, piece: null, most, reads: true };
-  if (SEARCHES_WEB.test(id)) return { name, piece: 'web_searches', most, reads: true };
+  if (SEARCHES_WEB.test(id)) {
+    const piece = PREVIEW_SEARCH.test(id) ? previewSearchPiece(model) : 'web_searches';
+    return { name, piece, most, reads: true };
+  }
   if (SEARCHES_FILES.test(id)) return { name, piece: 'file_searches', most, reads: true };
   // Whatever else it is, somebody bills it: by its own name, which a price may have.
   return { name, piece: id.slice(id.indexOf('.') + 1), most, reads: true };

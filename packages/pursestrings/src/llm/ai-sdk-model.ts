@@ -14,7 +14,7 @@ export interface NamedModel {
 const SERVERS: readonly (readonly [provider: RegExp, host: string, url: string])[] = [
   [/^openai(?:\.|$)/, 'openai', 'https://api.openai.com/v1'],
   [/^azure/, 'azure', 'https://resource.openai.azure.com'],
-  [/^(?:google-?vertex|vertex)(?:\.|$)/, 'google', 'https://aiplatform.googleapis.com'],
+  [/^(?:google[.-]?)?vertex(?:\.|$)/i, 'google', 'https://aiplatform.googleapis.com'],
   [/^google(?:\.|$)/, 'google', 'https://generativelanguage.googleapis.com'],
   [/^anthropic(?:\.|$)/, 'anthropic', 'https://api.anthropic.com'],
   [/^(?:amazon-)?bedrock(?:\.|$)/, 'aws', 'https://bedrock-runtime.us-east-1.amazonaws.com'],

@@ -2,6 +2,7 @@ import { itemIdOf } from './ai-sdk-input.ts';
 import type { AnswerSaid } from './ai-sdk-usage.ts';
 import { isObject } from './providers/provider.ts';
 import type { OnText } from './providers/provider.ts';
+import { textAt } from './providers/read-json.ts';
 import type { StreamEnd } from './stream.ts';
 import type { Usage } from './usage.ts';
 
@@ -12,6 +13,7 @@ export class PartReader {
   readonly #toolsRun: string[] = [];
   readonly #items: string[] = [];
   #usage: Usage | null = null;
+  #model: string | null = null;
   #complete = false;
   #tokensSeen = 0;
 
@@ -28,6 +30,8 @@ export class PartReader {
       this.#onText?.(delta);
     } else if (type === 'tool-call' && part.providerExecuted === true) {
       this.#toolsRun.push(String(part.toolName));
+    } else if (type === 'response-metadata') {
+      this.#model = textAt(part, 'modelId');
     } else if (type === 'reasoning-start') {
       const id = itemIdOf(part.providerMetadata);
       if (id !== null) this.#items.push(id);
@@ -46,6 +50,10 @@ export class PartReader {
 
   usage(): Usage | null {
     return this.#usage;
+  }
+
+  answeredBy(): string | null {
+    return this.#model;
   }
 
   complete(): boolean {
@@ -81,6 +89,7 @@ export function settledParts<Part>(
         try {
           next = await upstream.read();
         } catch (error) {
+          if (signal?.aborted !== true) end.failed?.(error);
           await settle(false);
           throw error;
         }
@@ -90,6 +99,7 @@ export function settledParts<Part>(
           return;
         }
         end.alive();
+        if (isObject(next.value) && next.value.type === 'error') end.failed?.(next.value.error);
         reader.see(next.value);
         if (reader.complete()) await settle(true);
         controller.enqueue(next.value);

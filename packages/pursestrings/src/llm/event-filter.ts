@@ -15,6 +15,9 @@ const EVENT_END = /(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n|$))/g;
  */
 const MAX_EVENT_BYTES = 8 * 1_048_576;
 
+/** The longest end of an event, CR LF CR LF, less the byte that completes it. */
+const SEAM_BYTES = 3;
+
 const NOTHING: Buffer = Buffer.alloc(0);
 
 /**
@@ -24,7 +27,11 @@ const NOTHING: Buffer = Buffer.alloc(0);
 export class EventFilter implements StreamFilter {
   readonly #reader: Pick<StreamReader, 'read'>;
   readonly #parser: ReturnType<typeof createParser>;
-  #pending: Buffer = NOTHING;
+  /** What came of an event that is not complete. */
+  #pieces: Buffer[] = [];
+  #pieceBytes = 0;
+  /** The last of it: the end of an event may lie across two chunks. */
+  #seam = '';
   #hidden = false;
 
   constructor(reader: Pick<StreamReader, 'read'>) {
@@ -39,7 +46,11 @@ export class EventFilter implements StreamFilter {
   /** Takes a chunk; gives what may be passed on now: most often the chunk itself. */
   pass(chunk: Uint8Array): readonly Uint8Array[] {
     const arrived = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-    const bytes = this.#pending.length === 0 ? arrived : Buffer.concat([this.#pending, arrived]);
+    if (this.#goesOn(arrived)) {
+      this.#keep(arrived);
+      return [];
+    }
+    const bytes = this.#pieceBytes === 0 ? arrived : Buffer.concat([...this.#pieces, arrived]);
     const text = bytes.toString('latin1');
     const pieces: Uint8Array[] = [];
     let passed = 0;
@@ -59,14 +70,38 @@ export class EventFilter implements StreamFilter {
       const whole = passed === 0 && seen === chunk.byteLength && bytes === arrived;
       pieces.push(whole ? chunk : bytes.subarray(passed, seen));
     }
-    this.#pending = seen === bytes.length ? NOTHING : Buffer.from(bytes.subarray(seen));
+    this.#forget();
+    if (seen < bytes.length) this.#keep(bytes.subarray(seen));
     return pieces;
+  }
+
+  /**
+   * True when a chunk only adds to an event that has begun: then what came before is not read
+   * again, or an event of many chunks would cost the square of its length.
+   */
+  #goesOn(arrived: Buffer): boolean {
+    if (this.#pieceBytes === 0 || this.#pieceBytes + arrived.length > MAX_EVENT_BYTES) return false;
+    EVENT_END.lastIndex = 0;
+    return !EVENT_END.test(this.#seam + arrived.toString('latin1'));
+  }
+
+  /** Keeps a copy: the chunk goes on to somebody who may change it. */
+  #keep(piece: Buffer): void {
+    this.#pieces.push(Buffer.from(piece));
+    this.#pieceBytes += piece.length;
+    this.#seam = (this.#seam + piece.subarray(-SEAM_BYTES).toString('latin1')).slice(-SEAM_BYTES);
+  }
+
+  #forget(): void {
+    this.#pieces = [];
+    this.#pieceBytes = 0;
+    this.#seam = '';
   }
 
   /** What is left when the source has ended, and may pass: an event that was never completed. */
   rest(): Uint8Array {
-    const rest = this.#pending;
-    this.#pending = NOTHING;
+    const rest = Buffer.concat(this.#pieces);
+    this.#forget();
     return this.#hides(rest.toString('latin1')) ? NOTHING : rest;
   }
 

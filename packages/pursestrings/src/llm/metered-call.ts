@@ -1,8 +1,12 @@
 import type { Labels } from '../ledger/labels.ts';
 import type { Purse } from '../purse.ts';
 import { readFacts } from './call-facts.ts';
+import { beginSpan, observerOf, reportRefused } from './call-span.ts';
+import type { CallPlace } from './call-span.ts';
 import type { CallFacts } from './estimate.ts';
 import { mayBeBilled } from './gateway-status.ts';
+import { coverOf } from './held-around.ts';
+import type { Cover } from './held-around.ts';
 import { holdFor } from './holding.ts';
 import type { LoopBreaker, LoopEntry } from './loop-breaker.ts';
 import type { MeterOptions } from './metered-fetch.ts';
@@ -13,9 +17,8 @@ import type { Provider } from './providers/provider.ts';
 import { parseJson } from './providers/read-json.ts';
 import { remade, withBody } from './read-response.ts';
 import { refuse } from './refusal.ts';
-import type { FetchRequest, Payload } from './request.ts';
+import type { FetchRequest, Payload, RequestBody } from './request.ts';
 import { Settlement } from './settlement.ts';
-import type { CallObserver } from './settlement.ts';
 import { openFilter } from './stream-filter.ts';
 import { passedThrough, streamEnd, StreamedText } from './stream.ts';
 import { operationOf } from './telemetry.ts';
@@ -50,32 +53,85 @@ export async function meteredCall(
   provider: Provider,
   send: typeof fetch,
 ): Promise<Response> {
-  let ready: Ready;
+  let go: () => Promise<Response>;
   try {
-    ready = await prepare(meter, request, provider);
+    const call = await readCall(meter, request, provider);
+    const cover = coverOf(meter.purse, call.facts.shape.model);
+    if (cover === null) {
+      const ready = await prepare(meter, call);
+      go = () => sent(ready, send);
+    } else {
+      go = () => sentUnder(cover, call, send);
+    }
   } catch (error) {
     return refuse(error, provider, meter.options.onDenied ?? 'respond');
   }
-  return sent(ready, send);
+  return go();
 }
 
-async function prepare(meter: Meter, request: FetchRequest, provider: Provider): Promise<Ready> {
-  const { purse, options, findPrice } = meter;
-  const { url, signal } = request;
-  const { outputCeiling, ifAbandoned = 'charge' } = options;
+/** A call that is understood, and what it is to be charged as. */
+interface ReadCall {
+  readonly request: FetchRequest;
+  readonly body: RequestBody;
+  readonly rewritable: boolean;
+  readonly facts: CallFacts;
+  readonly place: CallPlace & { readonly url: URL };
+  readonly labels: Labels;
+}
+
+async function readCall(
+  { options, findPrice, telemetry }: Meter,
+  request: FetchRequest,
+  provider: Provider,
+): Promise<ReadCall> {
+  const { url } = request;
+  const { outputCeiling } = options;
   const body = await request.readBody();
   const rewritable = !request.signed && !body.isForm;
-  const reading = { provider, url, findPrice, outputCeiling, rewritable };
-  const facts = readFacts(reading, body.fields, body.text);
-  const providerName = hostOf(url)?.name ?? provider.name;
-  const labels = { ...options.labels, ...request.readLabels() };
-  const span = beginSpan(meter, facts, providerName, url, labels);
+  const operation = operationOf(url.pathname);
+  const place = { operation, provider: hostOf(url)?.name ?? provider.name, url };
+  let labels: Labels = { ...options.labels };
+  try {
+    labels = { ...labels, ...request.readLabels() };
+    const reading = { provider, url, findPrice, outputCeiling, rewritable };
+    const facts = readFacts(reading, body.fields, body.text);
+    return { request, body, rewritable, facts, place, labels };
+  } catch (error) {
+    reportRefused(telemetry, place, { model: body.fields?.model, labels }, error);
+    throw error;
+  }
+}
+
+/** Sends a call whose money is held around it, as it is. */
+async function sentUnder(
+  cover: Cover,
+  { request, body }: ReadCall,
+  send: typeof fetch,
+): Promise<Response> {
+  let response: Response;
+  try {
+    response = await request.sendWith(send, body.payload);
+  } catch (error) {
+    if (neverLeft(error)) cover.giveBack();
+    throw error;
+  }
+  if (!response.ok && !mayBeBilled(response.status)) cover.giveBack();
+  return response;
+}
+
+async function prepare(meter: Meter, call: ReadCall): Promise<Ready> {
+  const { purse, options, telemetry } = meter;
+  const { request, body, rewritable, facts, place, labels } = call;
+  const { url, signal } = request;
+  const { ifAbandoned = 'charge' } = options;
+  const span = beginSpan(telemetry, place, facts, labels);
   let entry: LoopEntry | null = null;
   let held: Awaited<ReturnType<typeof holdFor>>;
   try {
     entry = meter.breaker?.admit(labels, `${request.method} ${url.href}\n${body.text}`) ?? null;
     const clamps = options.whenTight === 'clamp';
-    held = await holdFor(facts, { purse, labels, signal, clamps, ifAbandoned });
+    // A hold expires where nobody saw how the call ended: it was sent, so it is billed.
+    held = await holdFor(facts, { purse, labels, signal, clamps, ifAbandoned: 'charge' });
   } catch (error) {
     entry?.withdrawn();
     span?.denied(error);
@@ -84,35 +140,15 @@ async function prepare(meter: Meter, request: FetchRequest, provider: Provider):
   }
   const { hold, estimate } = held;
   span?.held(hold.id, hold.amounts.usd ?? 0, estimate.tokens);
-  const observer = span === null ? null : observerOf(span, facts);
-  const settlement = new Settlement(hold, facts, estimate, providerName, observer);
-  const { shape } = facts;
+  const observer = observerOf(span, facts);
+  const settlement = new Settlement(hold, facts, estimate, place.provider, observer);
+  const { provider, shape } = facts;
   const releases = ifAbandoned === 'release';
   const ready = { request, facts, settlement, releases, entry, span };
   const askUsage = rewritable && provider.asksUsage && shape.streamed && !shape.usageAsked;
   if (!askUsage && !estimate.sendCap) return { ...ready, payload: body.payload };
   const changes = { askUsage, ...(estimate.sendCap ? { outputCap: estimate.outputCap } : {}) };
   return { ...ready, payload: JSON.stringify(provider.rewrite(facts.body, changes, url)) };
-}
-
-function beginSpan(
-  { telemetry }: Meter,
-  { shape }: CallFacts,
-  provider: string,
-  url: URL,
-  labels: Labels,
-): CallSpan | null {
-  if (telemetry === null) return null;
-  const { model, streamed, outputCap: maxOutputTokens } = shape;
-  const operation = operationOf(url.pathname);
-  return telemetry.begin({ operation, provider, model, url, streamed, maxOutputTokens, labels });
-}
-
-function observerOf(span: CallSpan, { price }: CallFacts): CallObserver {
-  return {
-    charged: (usd, usage) => span.charged({ usd, price: price.source, ...usage }),
-    end: () => span.end(),
-  };
 }
 
 async function sent(ready: Ready, send: typeof fetch): Promise<Response> {
@@ -168,10 +204,12 @@ async function answered(ready: Ready, response: Response): Promise<Response> {
   try {
     bytes = await response.arrayBuffer();
   } catch (error) {
+    span?.failed(error);
     await settlement.unknown();
     throw error;
   }
   const json = parseJson(Buffer.from(bytes).toString());
+  if (span !== null) tellModel(span, provider, json);
   const workId = provider.work?.begunBy(json, shape) ?? null;
   if (workId === null) {
     const usage = provider.readUsage(json, shape);
@@ -182,12 +220,17 @@ async function answered(ready: Ready, response: Response): Promise<Response> {
   return withBody(response, bytes, json);
 }
 
+function tellModel(span: CallSpan, provider: Provider, answer: unknown): void {
+  const model = provider.answeredBy?.(answer) ?? null;
+  if (model !== null) span.answeredBy(model);
+}
+
 /** An answer that holds no usage, and may be long: it is passed on as it comes. */
-const BINARY = /^(?:audio|image|video)\/|^application\/octet-stream/;
+const BINARY = /^(?:audio|image|video)\/|^application\/octet-stream/i;
 
 /** The stream to pass on, or null when the answer is none. */
 function streamed(
-  { facts, request, settlement, releases }: Ready,
+  { facts, request, settlement, releases, span }: Ready,
   contentType: string,
   body: ReadableStream<Uint8Array>,
 ): ReadableStream<Uint8Array> | null {
@@ -196,6 +239,6 @@ function streamed(
   const reader = facts.provider.openStream(facts.shape, onText);
   const filter = openFilter(contentType, reader, facts.shape.streamed);
   if (filter === null) return null;
-  const end = streamEnd(reader, settlement, text);
+  const end = streamEnd(reader, settlement, text, span);
   return passedThrough(body, filter, end, request.signal);
 }

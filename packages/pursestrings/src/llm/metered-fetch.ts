@@ -8,7 +8,7 @@ import type { Meter } from './metered-call.ts';
 import { checkChoice, checkOutputCeiling } from './option-checks.ts';
 import { priceFinder } from './price-list.ts';
 import type { CeilingPrice, PriceSources } from './price-list.ts';
-import { speakerOf, recognise, suspicion } from './providers/index.ts';
+import { speakerOf, recognise, suspiciousBody, suspiciousRoute } from './providers/index.ts';
 import { refuse } from './refusal.ts';
 import type { OnDenied } from './refusal.ts';
 import { readRequest } from './request.ts';
@@ -48,7 +48,8 @@ export interface MeterOptions {
   /**
    * What becomes of the rest of a hold when a stream is left, cut or aborted before its usage came.
    * `charge` (default): all of it is charged, as the provider may go on and bill the whole answer.
-   * `release`: the input and what was streamed are counted and charged, the rest comes back.
+   * `release`: the input and what was streamed are counted and charged, the rest comes back. A hold
+   * that expires, as where the process dies, is charged either way.
    */
   readonly ifAbandoned?: 'charge' | 'release';
   /**
@@ -77,7 +78,7 @@ export interface MeterOptions {
  *
  * Everything else: on a provider's own host a POST that nothing here understands is refused by
  * name, because it would spend unmetered; so is, at any other host, a POST that looks like a model
- * call by its path or by a `model` in its text body, unless `unmetered` lets it pass. All other
+ * call by its path or by a `model` in its JSON body, unless `unmetered` lets it pass. All other
  * requests pass as they are.
  *
  * Work that goes on after its answer, such as a batch or a background response, keeps its hold for
@@ -146,7 +147,7 @@ export function meteredFetch(purse: Purse, options: MeterOptions = {}): typeof f
     const known = recognise(request.method, request.url);
     if (known?.route === 'metered') return meteredCall(meter, request, known.provider, send);
     if (known === null) {
-      const refusal = unmeteredRefusal(request, options.unmetered);
+      const refusal = await unmeteredRefusal(request, options.unmetered);
       if (refusal !== null) return refuse(refusal, speakerOf(request.url), onDenied);
     }
     const response = await request.sendAsGiven(send);
@@ -169,12 +170,14 @@ function checkOptions(options: MeterOptions): void {
   checkOutputCeiling(outputCeiling);
 }
 
-function unmeteredRefusal(
-  { method, url, plainBody }: FetchRequest,
+async function unmeteredRefusal(
+  request: FetchRequest,
   unmetered: MeterOptions['unmetered'],
-): PurseError | null {
-  const reason = suspicion(method, url, plainBody);
-  if (reason === null || unmetered === 'allow') return null;
+): Promise<PurseError | null> {
+  const { method, url } = request;
+  if (method !== 'POST' || unmetered === 'allow') return null;
+  const reason = suspiciousRoute(url) ?? suspiciousBody(await request.peekBody());
+  if (reason === null) return null;
   if (typeof unmetered === 'function' && unmetered({ method, url })) return null;
   return new PurseError(
     'UNMETERED_ROUTE',

@@ -3,11 +3,14 @@ import type { Labels } from '../ledger/labels.ts';
 import type { Purse } from '../purse.ts';
 import { readCall } from './ai-sdk-call.ts';
 import type { AiSdkCall } from './ai-sdk-call.ts';
+import { beginSpan, observerOf, reportRefused } from './call-span.ts';
 import { settleFailed } from './ai-sdk-failure.ts';
 import { itemIdOf } from './ai-sdk-input.ts';
+import { namedModel } from './ai-sdk-model.ts';
 import { PartReader, settledParts } from './ai-sdk-stream.ts';
 import { usageOf } from './ai-sdk-usage.ts';
 import type { Estimate } from './estimate.ts';
+import { heldAround } from './held-around.ts';
 import { holdFor } from './holding.ts';
 import { LoopBreaker } from './loop-breaker.ts';
 import type { LoopEntry } from './loop-breaker.ts';
@@ -17,8 +20,11 @@ import { priceFinder } from './price-list.ts';
 import type { PriceFinder } from './price-list.ts';
 import { isObject } from './providers/provider.ts';
 import type { JsonObject } from './providers/provider.ts';
+import { textAt } from './providers/read-json.ts';
 import { Settlement } from './settlement.ts';
 import { streamEnd, StreamedText } from './stream.ts';
+import { callTelemetry } from './telemetry.ts';
+import type { CallSpan, CallTelemetry } from './telemetry.ts';
 
 /** How calls through the AI SDK are metered: the fields of `MeterOptions` that mean the same here. */
 export type MiddlewareOptions = Pick<
@@ -51,7 +57,7 @@ export interface MiddlewareAnswer {
   readonly content: readonly unknown[];
   readonly usage: unknown;
   readonly providerMetadata?: unknown;
-  readonly response?: { readonly body?: unknown } | undefined;
+  readonly response?: { readonly body?: unknown; readonly modelId?: unknown } | undefined;
 }
 
 /** What a model answers piece by piece. */
@@ -82,8 +88,9 @@ export interface PurseMiddleware {
  *
  * What it charges is what `meteredFetch` charges, read from the AI SDK's own account of the call: the
  * provider's usage where the AI SDK hands it on, else its translation. Give a model this middleware
- * or a metered `fetch`, not both: both would hold and charge each call. A `fetch` sees more: prefer
- * it where the provider takes one, and this where it does not, such as for the AI Gateway.
+ * or a metered `fetch`, not both: with both, the middleware alone holds and charges, and a process
+ * warning `PURSE_METERED_TWICE` says so once. A `fetch` sees more: prefer it where the provider takes
+ * one, and this where it does not, such as for the AI Gateway.
  *
  * Labels of one call: `providerOptions: { purse: { labels: { feature: 'chat' } } }`; they are not
  * passed on. With `whenTight: 'clamp'` the cap that the money left affords is written into
@@ -122,18 +129,23 @@ export function purseMiddleware(purse: Purse, options: MiddlewareOptions = {}): 
     options,
     findPrice: priceFinder(options),
     breaker: loopBreaker === undefined ? null : new LoopBreaker(loopBreaker),
+    telemetry: callTelemetry(),
   };
   return {
     specificationVersion: 'v3',
     async wrapGenerate({ doGenerate, params, model }) {
       const held = await hold(meter, params, model, false);
-      const answer = await sent(held, params, doGenerate, (changed) => model.doGenerate(changed));
+      const answer = await sent(meter, held, params, doGenerate, (changed) =>
+        model.doGenerate(changed),
+      );
       await settleAnswer(held, answer);
       return answer;
     },
     async wrapStream({ doStream, params, model }) {
       const held = await hold(meter, params, model, true);
-      const answer = await sent(held, params, doStream, (changed) => model.doStream(changed));
+      const answer = await sent(meter, held, params, doStream, (changed) =>
+        model.doStream(changed),
+      );
       const signal = params.abortSignal ?? null;
       return { ...answer, stream: settledStream(meter, held, answer.stream, signal) };
     },
@@ -145,6 +157,7 @@ interface Meter {
   readonly options: MiddlewareOptions;
   readonly findPrice: PriceFinder;
   readonly breaker: LoopBreaker | null;
+  readonly telemetry: CallTelemetry | null;
 }
 
 /** A call whose money is held. */
@@ -154,35 +167,76 @@ interface HeldCall {
   readonly settlement: Settlement;
   /** How this try counts with the loop breaker. */
   readonly entry: LoopEntry | null;
+  readonly span: CallSpan | null;
+}
+
+/** A call that is understood, and whose money is to be held. */
+interface ReadyCall {
+  readonly call: AiSdkCall;
+  readonly labels: Labels;
+  readonly span: CallSpan | null;
+}
+
+function ready(
+  { options, findPrice, telemetry }: Meter,
+  params: MiddlewareParams,
+  model: MiddlewareModel,
+  streamed: boolean,
+): ReadyCall {
+  const { outputCeiling } = options;
+  const place = { operation: 'chat', provider: vendorOf(model) };
+  let labels: Labels = { ...options.labels };
+  try {
+    labels = { ...labels, ...labelsOf(params) };
+    const call = readCall({ ...params }, model, { findPrice, outputCeiling, streamed });
+    return { call, labels, span: beginSpan(telemetry, place, call.facts, labels) };
+  } catch (error) {
+    reportRefused(telemetry, place, { model: model.modelId, labels }, error);
+    throw error;
+  }
+}
+
+/** Who is called, by the names of OpenTelemetry where those need the address of a server. */
+function vendorOf({ provider, modelId }: MiddlewareModel): string {
+  const { host, url } = namedModel(provider, modelId);
+  if (host !== 'google') return host;
+  return url?.includes('aiplatform') === true ? 'gcp.vertex_ai' : 'gcp.gemini';
 }
 
 async function hold(
-  { purse, options, findPrice, breaker }: Meter,
+  meter: Meter,
   params: MiddlewareParams,
   model: MiddlewareModel,
   streamed: boolean,
 ): Promise<HeldCall> {
-  const { outputCeiling, whenTight, ifAbandoned = 'charge' } = options;
+  const { purse, options, breaker } = meter;
+  const { whenTight, ifAbandoned = 'charge' } = options;
   const signal = params.abortSignal ?? null;
   signal?.throwIfAborted();
-  const call = readCall({ ...params }, model, { findPrice, outputCeiling, streamed });
-  const labels = { ...options.labels, ...labelsOf(params) };
+  const { call, labels, span } = ready(meter, params, model, streamed);
   const clamps = whenTight === 'clamp';
   const asking = { purse, labels, signal, clamps, ifAbandoned };
-  const entry = breaker?.admit(labels, `${model.provider} ${model.modelId}\n${call.facts.text}`);
+  let entry: LoopEntry | null = null;
   try {
+    const request = `${model.provider} ${model.modelId}\n${call.facts.text}`;
+    entry = breaker?.admit(labels, request) ?? null;
     const { hold, estimate } = await holdFor(call.facts, asking);
-    const settlement = new Settlement(hold, call.facts, estimate, call.named.host);
-    return { call, estimate, settlement, entry: entry ?? null };
+    span?.held(hold.id, hold.amounts.usd ?? 0, estimate.tokens);
+    const observer = observerOf(span, call.facts);
+    const settlement = new Settlement(hold, call.facts, estimate, call.named.host, observer);
+    return { call, estimate, settlement, entry, span };
   } catch (error) {
     entry?.withdrawn();
+    span?.denied(error);
+    span?.end();
     throw error;
   }
 }
 
 /** Makes the call, and settles it if there is no answer. */
 async function sent<Params extends MiddlewareParams, Answer>(
-  { call, estimate, settlement, entry }: HeldCall,
+  { purse }: Meter,
+  { call, estimate, settlement, entry, span }: HeldCall,
   params: Params,
   asGiven: () => PromiseLike<Answer>,
   withChanges: (params: Params) => PromiseLike<Answer>,
@@ -191,25 +245,33 @@ async function sent<Params extends MiddlewareParams, Answer>(
     params.abortSignal?.throwIfAborted();
   } catch (reason) {
     entry?.withdrawn();
+    span?.failed(reason);
     await settlement.free();
     throw reason;
   }
   try {
     const changed = changedParams(params, estimate);
-    const answer = await (changed === null ? asGiven() : withChanges(changed));
+    const made = (): PromiseLike<Answer> => (changed === null ? asGiven() : withChanges(changed));
+    const make = (): Promise<Answer> => heldAround(purse, call.named.model, made);
+    const answer = await (span === null ? make() : span.withSpan(make));
     entry?.succeeded();
     return answer;
   } catch (error) {
     if (params.abortSignal?.aborted !== true) entry?.failed();
+    span?.failed(
+      isObject(error) && typeof error.statusCode === 'number' ? error.statusCode : error,
+    );
     await settleFailed(error, settlement, call, estimate.bound);
     throw error;
   }
 }
 
 function settleAnswer(
-  { call, estimate, settlement }: HeldCall,
+  { call, estimate, settlement, span }: HeldCall,
   answer: MiddlewareAnswer,
 ): Promise<void> {
+  const model = textAt(answer.response, 'modelId');
+  if (model !== null) span?.answeredBy(model);
   const { usage, providerMetadata } = answer;
   const parts = answer.content.filter(isObject);
   const toolsRun = parts.filter(isToolRun).map(({ toolName }) => String(toolName));
@@ -228,14 +290,14 @@ function isToolRun(part: JsonObject): boolean {
 
 function settledStream<Part>(
   { options }: Meter,
-  { call, estimate, settlement }: HeldCall,
+  { call, estimate, settlement, span }: HeldCall,
   stream: ReadableStream<Part>,
   signal: AbortSignal | null,
 ): ReadableStream<Part> {
   const text = options.ifAbandoned === 'release' ? new StreamedText() : null;
   const onText = text === null ? null : (piece: string): void => text.add(piece);
   const reader = new PartReader((said) => usageOf(said, call, estimate.bound), onText);
-  return settledParts(stream, reader, streamEnd(reader, settlement, text), signal);
+  return settledParts(stream, reader, streamEnd(reader, settlement, text, span), signal);
 }
 
 /** The parameters with a cap to send, and without what is said to us; null when nothing changes. */

@@ -20,6 +20,12 @@ const BEFORE_SENDING: ReadonlySet<unknown> = new Set([
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
 ]);
 
+/** A connection that broke can fail with the same codes as one that was never made. */
+const LATER_CALLS: ReadonlySet<unknown> = new Set(['read', 'write', 'shutdown']);
+
+/** What `fetch` says of a URL with a user's name in it, which it does not send at all. */
+const WITH_CREDENTIALS = /^Request cannot be constructed from a URL that includes credentials/;
+
 const BEFORE_SENDING_CALLS: ReadonlySet<unknown> = new Set(['connect', 'getaddrinfo']);
 
 /** Nothing that `fetch` rejects with nests deeper. */
@@ -31,8 +37,11 @@ const MAX_DEPTH = 5;
  */
 export function neverLeft(error: unknown, depth: number = 0): boolean {
   if (typeof error !== 'object' || error === null || depth > MAX_DEPTH) return false;
+  const syscall: unknown = Reflect.get(error, 'syscall');
+  if (LATER_CALLS.has(syscall)) return false;
   if (BEFORE_SENDING.has(Reflect.get(error, 'code'))) return true;
-  if (BEFORE_SENDING_CALLS.has(Reflect.get(error, 'syscall'))) return true;
+  if (BEFORE_SENDING_CALLS.has(syscall)) return true;
+  if (error instanceof TypeError && WITH_CREDENTIALS.test(error.message)) return true;
   // Connecting to several addresses of one host fails as a group.
   const errors: unknown = Reflect.get(error, 'errors');
   if (Array.isArray(errors) && errors.length > 0) {

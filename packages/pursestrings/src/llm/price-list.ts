@@ -1,8 +1,13 @@
 import { calcPrice, findProvider } from '@pydantic/genai-prices';
-import type { ModelPrice as ListedPrice } from '@pydantic/genai-prices';
+import type {
+  ModelPrice as ListedPrice,
+  PriceCalculation,
+  PriceOptions,
+} from '@pydantic/genai-prices';
 
 import { InvalidOptionError } from '../ledger/invalid.ts';
 import { withGooglePrices } from './google-prices.ts';
+import { isAnotherModel } from './listed-names.ts';
 import { limitsOf } from './model-limits.ts';
 import type { ModelPrice, Price, PriceBook } from './price.ts';
 import { PIECE_ADDITIONS, PRICE_ADDITIONS } from './price-additions.ts';
@@ -190,22 +195,40 @@ function added(model: string, host: string | null): Price | null {
 /** Whose models a name is looked for among when it does not say whose it is. */
 const OWNERS = ['openai', 'anthropic', 'google', 'mistral', 'deepseek', 'x-ai', 'cohere'] as const;
 
-function lookUp(model: string, url: string | null): ReturnType<typeof calcPrice> {
-  const noUsage = { input_tokens: 0, output_tokens: 0 };
+function lookUp(model: string, url: string | null): PriceCalculation | null {
   // The list finds names within names; what an ARN names is somebody's own.
   if (model.startsWith('arn:')) return null;
   const host = url === null ? undefined : findProvider({ providerApiUrl: url });
   const owner = host?.id ?? (url !== null && BEDROCK_PATH.test(url) ? 'aws' : null);
-  if (owner !== null) return calcPrice(noUsage, model, { providerId: owner });
-  const named = calcPrice(noUsage, model);
+  if (owner !== null) return priceIn(model, { providerId: owner });
+  const named = priceIn(model, {});
   if (named !== null) return named;
   // The list knows a provider by some of its models' names only.
   for (const providerId of OWNERS) {
-    const found = calcPrice(noUsage, model, { providerId });
+    const found = priceIn(model, { providerId });
     if (found !== null) return found;
   }
   return null;
 }
+
+/**
+ * The list's price. Some change by the hour, and are billed by the hour in which the tokens were
+ * made: a call that may run into a dearer one has its price.
+ */
+function priceIn(model: string, where: PriceOptions): PriceCalculation | null {
+  const now = Date.now();
+  const [soon, later] = [now, now + CALL_MS].map((timestamp) =>
+    calcPrice(A_USAGE, model, { ...where, timestamp: new Date(timestamp) }),
+  );
+  if (!soon || isAnotherModel(model, soon.model)) return null;
+  return later && later.total_price > soon.total_price ? later : soon;
+}
+
+/** As long as most calls take; what is kept of a price is as old as `KEPT_MS` besides. */
+const CALL_MS = 10 * 60_000;
+
+/** Enough of both kinds that the dearer price has the larger total. */
+const A_USAGE = { input_tokens: 1_000, output_tokens: 1_000 };
 
 /** Where Bedrock's format is spoken, its names have Bedrock's prices. */
 const BEDROCK_PATH = /\/model\/[^/]+\/converse(?:-stream)?$/;

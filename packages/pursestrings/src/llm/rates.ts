@@ -1,3 +1,4 @@
+import { MAX_AMOUNT_STEPS } from '../ledger/amount.ts';
 import type { Decimal } from '../ledger/amount.ts';
 import { InvalidAmountError } from '../ledger/invalid.ts';
 
@@ -102,6 +103,11 @@ export function attosPerUnit(usd: Decimal, units: number): bigint {
  */
 export function usdNumber(attos: bigint): number {
   return Number((attos + ATTOS_PER_STEP - 1n) / ATTOS_PER_STEP) / STEPS_PER_USD;
+}
+
+/** True for a cost that a ledger can record. What is more was never used: somebody counts wrong. */
+export function recordable(attos: bigint, tokens: number): boolean {
+  return tokens <= MAX_AMOUNT_STEPS && attos <= BigInt(MAX_AMOUNT_STEPS) * ATTOS_PER_STEP;
 }
 
 /**

@@ -20,7 +20,13 @@ const bodies = new WeakMap<Response, ReadBody>();
  */
 const READ_ALREADY: object & ThisType<Response> = {
   get body(): Response['body'] {
-    return wholeOf(this).body;
+    const read = bodyOf(this);
+    if (!read.taken || read.whole !== null) return wholeOf(this).body;
+    // Whoever logs a response looks at its body, too: one that was read is there, and used.
+    const whole = new Response(read.bytes);
+    whole.arrayBuffer().catch(() => undefined);
+    read.whole = whole;
+    return whole.body;
   },
   get bodyUsed(): boolean {
     const { taken, whole } = bodyOf(this);

@@ -2,7 +2,7 @@ import { InvalidLabelError } from '../ledger/invalid.ts';
 import type { Labels } from '../ledger/labels.ts';
 import { FormFile, isObject } from './providers/provider.ts';
 import type { JsonObject } from './providers/provider.ts';
-import { parseJson } from './providers/read-json.ts';
+import { decoded, parseJson } from './providers/read-json.ts';
 
 /** What a caller gave to `fetch`, read as far as it is needed to judge it. */
 export interface FetchRequest {
@@ -17,9 +17,13 @@ export interface FetchRequest {
   readLabels(): Labels;
   /** The body is signed: another one would be refused. */
   readonly signed: boolean;
-  /** The body when it is text already: it can be looked at without using it up. */
-  readonly plainBody: string | null;
-  /** Reads the body, and uses it up. */
+  /** Looks at the beginning of a body without using it up; null when that is not possible. */
+  peekBody(): Promise<string | null>;
+  /**
+   * Reads the body, and uses it up.
+   *
+   * @throws The signal's reason when it aborts before the body is there.
+   */
   readBody(): Promise<RequestBody>;
   /** Sends the request as it was given, only without the label header. */
   sendAsGiven(send: typeof fetch): Promise<Response>;
@@ -28,7 +32,7 @@ export interface FetchRequest {
 }
 
 /** What goes out as a request's body. */
-export type Payload = string | FormData | ArrayBuffer;
+export type Payload = string | FormData | Uint8Array<ArrayBuffer>;
 
 /** A request's body, read. */
 export interface RequestBody {
@@ -74,7 +78,57 @@ export function readRequest(input: FetchInput, init: FetchInit | undefined): Fet
   });
   const sendAsGiven = (send: typeof fetch): Promise<Response> =>
     send(new Request(given, { headers: without(given.headers, LABEL_HEADER) }));
-  return { ...parts, sendAsGiven };
+  const peekBody = async (): Promise<string | null> => {
+    if (given.body === null || !JSON_TYPE.test(given.headers.get('content-type') ?? ''))
+      return null;
+    return unlessAborted(beginning(given.clone().body), given.signal);
+  };
+  return { ...parts, sendAsGiven, peekBody };
+}
+
+const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\b/i;
+
+/** So much of a body is looked at. */
+const PEEKED_BYTES = 65_536;
+
+/** Reads the beginning of a stream, and leaves the rest. */
+async function beginning(stream: ReadableStream<Uint8Array> | null): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const piece of stream ?? []) {
+    pieces.push(piece);
+    bytes += piece.length;
+    if (bytes >= PEEKED_BYTES) break;
+  }
+  return Buffer.concat(pieces).toString();
+}
+
+/** The beginning of a body that lies in memory. */
+async function peeked(body: FetchInit['body']): Promise<string | null> {
+  if (typeof body === 'string') return body.slice(0, PEEKED_BYTES);
+  if (body instanceof Blob) return body.slice(0, PEEKED_BYTES).text();
+  const bytes = bytesOf(body);
+  return bytes === null ? null : Buffer.from(bytes.subarray(0, PEEKED_BYTES)).toString();
+}
+
+function bytesOf(body: FetchInit['body']): Uint8Array | null {
+  if (body instanceof ArrayBuffer) return new Uint8Array(body);
+  if (!ArrayBuffer.isView(body)) return null;
+  return new Uint8Array(body.buffer, body.byteOffset, body.byteLength);
+}
+
+/** What comes of some work, or the signal's reason when that comes first. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | null): Promise<T> {
+  if (signal === null) return work;
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(signal.reason);
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([aborted, work]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
 }
 
 function readParts(target: string | URL, init: FetchInit): FetchRequest {
@@ -83,18 +137,24 @@ function readParts(target: string | URL, init: FetchInit): FetchRequest {
   const labelText = headers.get(LABEL_HEADER);
   const sent = labelText === null ? headers : without(headers, LABEL_HEADER);
   const { body } = init;
+  const signal = init.signal ?? null;
   return {
     url,
     method: (init.method ?? 'GET').toUpperCase(),
-    signal: init.signal ?? null,
+    signal,
     readLabels: () => (labelText === null ? {} : parseLabels(labelText)),
     signed: (headers.get('authorization') ?? '').startsWith('AWS4-'),
-    plainBody: typeof body === 'string' ? body : null,
-    readBody: () => readBody(body ?? '', headers.get('content-type') ?? ''),
+    peekBody: () => peeked(body),
+    readBody: () => readBody(body ?? '', headers.get('content-type') ?? '', signal),
     sendAsGiven: (send) => send(target, labelText === null ? init : { ...init, headers: sent }),
     sendWith: (send, payload) => {
       // The length was the old body's; `fetch` knows the new one.
-      const final = sent.has('content-length') ? without(sent, 'content-length') : sent;
+      let final = sent.has('content-length') ? without(sent, 'content-length') : sent;
+      if (body instanceof Blob && body.type !== '' && !sent.has('content-type')) {
+        // `fetch` takes the type of a blob from it, and what is sent is none.
+        final = new Headers(final);
+        final.set('content-type', body.type);
+      }
       return send(target, { ...init, headers: final, body: payload });
     },
   };
@@ -103,12 +163,15 @@ function readParts(target: string | URL, init: FetchInit): FetchRequest {
 async function readBody(
   body: NonNullable<FetchInit['body']>,
   contentType: string,
+  signal: AbortSignal | null,
 ): Promise<RequestBody> {
-  if (typeof body === 'string') return jsonBody(body);
+  if (typeof body === 'string') return jsonBody(body, body);
   if (body instanceof FormData) return formBody(body, body);
-  if (!contentType.startsWith('multipart/form-data'))
-    return jsonBody(await new Response(body).text());
-  const bytes = await new Response(body).arrayBuffer();
+  // A stream may stall, and `fetch` itself does not read it yet.
+  const bytes = new Uint8Array(await unlessAborted(new Response(body).arrayBuffer(), signal));
+  if (!/^multipart\/form-data/i.test(contentType)) {
+    return jsonBody(Buffer.from(bytes.buffer).toString(), bytes);
+  }
   const form = await new Response(bytes, { headers: { 'content-type': contentType } })
     .formData()
     .catch(() => null);
@@ -116,9 +179,9 @@ async function readBody(
   return formBody(form, bytes);
 }
 
-function jsonBody(text: string): RequestBody {
+function jsonBody(text: string, payload: Payload): RequestBody {
   const json = parseJson(text);
-  return { fields: isObject(json) ? json : null, text, payload: text, isForm: false };
+  return { fields: isObject(json) ? json : null, text, payload, isForm: false };
 }
 
 /** A form as an object: a field given more than once, or named `name[]`, is a list. */
@@ -148,7 +211,7 @@ function parseLabels(text: string): Labels {
   for (const pair of text.split(',')) {
     if (pair.trim() === '') continue;
     const at = pair.indexOf('=');
-    const name = at < 0 ? '' : decode(pair.slice(0, at).trim());
+    const name = at < 0 ? '' : decoded(pair.slice(0, at).trim());
     if (name === '') {
       throw new InvalidLabelError(
         `The header ${LABEL_HEADER} is ${JSON.stringify(text)}: write \`name=value\` pairs ` +
@@ -156,17 +219,9 @@ function parseLabels(text: string): Labels {
       );
     }
     Object.defineProperty(labels, name, {
-      value: decode(pair.slice(at + 1).trim()),
+      value: decoded(pair.slice(at + 1).trim()),
       enumerable: true,
     });
   }
   return labels;
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
 }

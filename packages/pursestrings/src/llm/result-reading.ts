@@ -5,7 +5,7 @@ import type { Price } from './price.ts';
 import type { PriceFinder } from './price-list.ts';
 import { hostOf } from './providers/hosts.ts';
 import type { Provider, ResultReader, Work } from './providers/provider.ts';
-import { usdNumber } from './rates.ts';
+import { recordable, usdNumber } from './rates.ts';
 import { remade, withBody } from './read-response.ts';
 import { openFilter } from './stream-filter.ts';
 import { LineFilter } from './line-filter.ts';
@@ -33,8 +33,8 @@ export async function resultRead(request: ResultRequest, response: Response): Pr
   const reader = request.work.openResult((model, usage) => bill.add(model, usage));
   const contentType = response.headers.get('content-type') ?? '';
   const shown = { read: (data: string) => (reader.read(data), false) };
-  const json = /^application\/json\b/.test(contentType);
-  const filter = openFilter(contentType, shown, !json) ?? (json ? null : new LineFilter(shown));
+  const json = /^application\/json\b/i.test(contentType);
+  const filter = openFilter(contentType, shown, false) ?? (json ? null : new LineFilter(shown));
   if (filter !== null) {
     const end = {
       alive: () => undefined,
@@ -64,7 +64,7 @@ class WorkBill {
   }
 
   add(model: string, usage: Parameters<typeof costAttos>[1]): void {
-    const price = this.#request.findPrice(model, this.#request.url.href);
+    const price = this.#priceOf(model);
     const attos = price === null ? null : costAttos(price, usage);
     this.#calls += 1;
     this.#tokens += usage.inputTokens + usage.outputTokens;
@@ -72,6 +72,15 @@ class WorkBill {
     else {
       this.#attos += attos;
       this.#first ??= { model, price };
+    }
+  }
+
+  /** A user's `prices` may throw: the result is passed on all the same, and the hold is charged. */
+  #priceOf(model: string): Price | null {
+    try {
+      return this.#request.findPrice(model, this.#request.url.href);
+    } catch {
+      return null;
     }
   }
 
@@ -93,8 +102,9 @@ class WorkBill {
     const hold = await purse.hold(workId, { expired: true });
     if (hold === null) return;
     if (outcome === 'free') await hold.release();
-    else if (outcome === 'unknown' || !this.#complete) await hold.settle();
-    else {
+    else if (outcome === 'unknown' || !this.#complete || !recordable(this.#attos, this.#tokens)) {
+      await hold.settle();
+    } else {
       const host = hostOf(url)?.name ?? provider.name;
       const labels =
         this.#first === null

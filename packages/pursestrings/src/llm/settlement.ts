@@ -3,7 +3,7 @@ import { chargeLabels } from './charge-labels.ts';
 import { recount } from './estimate.ts';
 import type { CallFacts, Estimate } from './estimate.ts';
 import { boundAttos, costAttos, lacksTier } from './price.ts';
-import { usdNumber } from './rates.ts';
+import { recordable, usdNumber } from './rates.ts';
 import { countTokens, TOKENS_PER_CUT } from './tokenizer.ts';
 import type { Usage } from './usage.ts';
 
@@ -161,7 +161,11 @@ export class Settlement {
 
   async #settle({ attos, tokens, usage }: Cost): Promise<void> {
     const { price, shape } = this.#facts;
-    const { calls } = this.#estimate;
+    const held = this.#estimate;
+    if (!recordable(attos, tokens)) {
+      return this.#settle({ attos: held.attos, tokens: held.tokens, usage: null });
+    }
+    const { calls } = held;
     const usd = usdNumber(attos);
     const labels = chargeLabels(this.#hold.labels, this.#providerName, shape.model, price);
     await this.#hold.settle({ usd, tokens, calls }, { labels });

@@ -20,20 +20,24 @@ export interface EventTaker extends Pick<StreamReader, 'read'> {
 
 /**
  * Opens the filter for a stream's format, by its content type; null for a body that is no stream
- * of events. `streamed` says that the request asked for a stream.
+ * of events. `streamed` says that the request asked for a stream: then one whose type is lost, or
+ * plain text, is taken for events.
  */
 export function openFilter(
   contentType: string,
   reader: EventTaker,
   streamed: boolean,
 ): StreamFilter | null {
-  if (contentType.includes('text/event-stream')) return new EventFilter(reader);
-  if (contentType.includes('application/vnd.amazon.eventstream')) return new AwsEventFilter(reader);
-  if (/application\/(?:x-)?(?:ndjson|jsonl|json-?lines)|json-seq/.test(contentType)) {
+  const type = contentType.toLowerCase();
+  if (type.includes('text/event-stream')) return new EventFilter(reader);
+  if (type.includes('application/vnd.amazon.eventstream')) return new AwsEventFilter(reader);
+  if (/application\/(?:x-)?(?:ndjson|jsonl|json-?lines)|json-seq/.test(type)) {
     return new LineFilter(reader);
   }
-  if (streamed && reader.takesArray === true && contentType.startsWith('application/json')) {
+  if (!streamed) return null;
+  if (reader.takesArray === true && type.startsWith('application/json')) {
     return new JsonArrayFilter(reader);
   }
-  return null;
+  // SDKs do not look at the type of a stream that they asked for, and some proxies lose it.
+  return type === '' || type.startsWith('text/') ? new EventFilter(reader) : null;
 }

@@ -1,6 +1,7 @@
 import type { StreamReader } from './providers/provider.ts';
 import type { Settlement } from './settlement.ts';
 import type { StreamFilter } from './stream-filter.ts';
+import type { CallSpan } from './telemetry.ts';
 
 /** What becomes of a stream that ends, however it ends. */
 export interface StreamEnd {
@@ -8,6 +9,8 @@ export interface StreamEnd {
   alive(): void;
   /** `ended`: the source ended by itself. Else it failed, was aborted, or its consumer left. */
   settle(ended: boolean): Promise<void>;
+  /** The source failed by itself; it is settled next. Not told of who aborted, or left. */
+  failed?(error: unknown): void;
 }
 
 /**
@@ -30,7 +33,8 @@ export function passedThrough(
     return end.settle(ended);
   };
   const onAbort = (): void => void settle(false);
-  signal?.addEventListener('abort', onAbort, { once: true });
+  if (signal?.aborted === true) onAbort();
+  else signal?.addEventListener('abort', onAbort, { once: true });
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
@@ -39,6 +43,7 @@ export function passedThrough(
           try {
             next = await upstream.read();
           } catch (error) {
+            if (signal?.aborted !== true) end.failed?.(error);
             await settle(false);
             throw error;
           }
@@ -94,10 +99,14 @@ export function streamEnd(
   reader: StreamReader,
   settlement: Settlement,
   text: StreamedText | null,
+  span: CallSpan | null,
 ): StreamEnd {
   return {
     alive: () => settlement.renew(),
+    failed: (error) => span?.failed(error),
     settle: (ended) => {
+      const model = span === null ? null : (reader.answeredBy?.() ?? null);
+      if (model !== null) span?.answeredBy(model);
       const usage = ended || reader.complete() ? reader.usage() : null;
       if (usage !== null) return settlement.used(usage);
       const workId = reader.workId?.() ?? null;

@@ -13,9 +13,10 @@ export interface CallStart {
   readonly operation: string;
   /** The provider's name as this package says it; conventions have their own for some. */
   readonly provider: string;
-  /** The model that the request names. */
-  readonly model: string;
-  readonly url: URL;
+  /** The model that the request names; left out where it cannot be read. */
+  readonly model?: string | undefined;
+  /** Where the request goes; left out where only the SDK knows that. */
+  readonly url?: URL | undefined;
   readonly streamed?: boolean | undefined;
   /** The request's own cap on its output. */
   readonly maxOutputTokens?: number | null | undefined;
@@ -33,8 +34,6 @@ export interface CallCharge {
   readonly cachedInputTokens?: number | undefined;
   readonly cacheWriteTokens?: number | undefined;
   readonly reasoningTokens?: number | undefined;
-  /** The model that the answer names. */
-  readonly responseModel?: string | undefined;
 }
 
 /** One call, as telemetry sees it. Nothing here throws but what the work in it throws. */
@@ -43,6 +42,8 @@ export interface CallSpan {
   held(holdId: string, usd: number, tokens: number): void;
   /** The call was refused, and not sent. */
   denied(error: unknown): void;
+  /** The model that the answer names. */
+  answeredBy(model: string): void;
   charged(charge: CallCharge): void;
   /** The call failed: what was thrown, or the status of the answer. */
   failed(problem: unknown): void;
@@ -89,7 +90,8 @@ function makeInstruments(meter: Api.Meter): CallInstruments {
  * |---|---|
  * | `gen_ai.operation.name`, `gen_ai.provider.name`, `gen_ai.request.model`, `server.address`, `server.port`, `gen_ai.request.max_tokens`, `gen_ai.request.stream`, `purse.label.*` | from the start |
  * | `purse.hold.id`, `purse.hold.usd`, `purse.hold.tokens` | held |
- * | `gen_ai.response.model`, `gen_ai.usage.*`, `purse.charge.usd`, `purse.charge.price` | charged |
+ * | `gen_ai.response.model` | answered |
+ * | `gen_ai.usage.*`, `purse.charge.usd`, `purse.charge.price` | charged |
  * | `error.type`, and of a denial `purse.denial.limit`, `.reason`, `.unit`, `.requested`, `.available` | failed or refused |
  *
  * Metrics: `gen_ai.client.token.usage` for what a provider says was used, and
@@ -128,12 +130,15 @@ class ReportedCall implements CallSpan {
     this.#instruments = instruments;
     this.#about = {
       'gen_ai.operation.name': start.operation,
-      'gen_ai.provider.name': providerOf(start.provider, start.url),
-      'gen_ai.request.model': start.model,
-      'server.address': start.url.hostname,
-      'server.port': portOf(start.url),
+      'gen_ai.provider.name': providerOf(start.provider, start.url?.hostname ?? ''),
+      ...(start.model !== undefined && { 'gen_ai.request.model': start.model }),
+      ...(start.url !== undefined && {
+        'server.address': start.url.hostname,
+        'server.port': portOf(start.url),
+      }),
     };
-    this.#span = api.trace.getTracer(SCOPE).startSpan(`${start.operation} ${start.model}`, {
+    const name = [start.operation, start.model].join(' ').trim();
+    this.#span = api.trace.getTracer(SCOPE).startSpan(name, {
       kind: api.SpanKind.CLIENT,
       attributes: {
         ...this.#about,
@@ -176,11 +181,15 @@ class ReportedCall implements CallSpan {
     });
   }
 
+  answeredBy(model: string): void {
+    this.#quietly(() => {
+      this.#about['gen_ai.response.model'] = model;
+      this.#span.setAttribute('gen_ai.response.model', model);
+    });
+  }
+
   charged(charge: CallCharge): void {
     this.#quietly(() => {
-      if (charge.responseModel !== undefined) {
-        this.#about['gen_ai.response.model'] = charge.responseModel;
-      }
       this.#span.setAttributes(chargeAttributes(charge));
       const tokens = this.#instruments()?.tokens;
       const { inputTokens, outputTokens } = charge;
@@ -236,6 +245,7 @@ class ReportedCall implements CallSpan {
 const NO_SPAN: CallSpan = {
   held: () => {},
   denied: () => {},
+  answeredBy: () => {},
   charged: () => {},
   failed: () => {},
   withSpan: (send) => send(),
@@ -255,7 +265,6 @@ function chargeAttributes(charge: CallCharge): Api.Attributes {
 }
 
 const USAGE_ATTRIBUTES = [
-  ['gen_ai.response.model', 'responseModel'],
   ['gen_ai.usage.input_tokens', 'inputTokens'],
   ['gen_ai.usage.output_tokens', 'outputTokens'],
   ['gen_ai.usage.cache_read.input_tokens', 'cachedInputTokens'],
@@ -300,7 +309,7 @@ const PROVIDERS: Readonly<Record<string, string>> = {
   xai: 'x_ai',
 };
 
-function providerOf(provider: string, { hostname }: URL): string {
+function providerOf(provider: string, hostname: string): string {
   if (provider === 'google' || provider === 'gemini') {
     if (hostname === 'generativelanguage.googleapis.com') return 'gcp.gemini';
     return hostname.endsWith('aiplatform.googleapis.com') ? 'gcp.vertex_ai' : 'gcp.gen_ai';

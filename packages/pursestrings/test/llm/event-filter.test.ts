@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import { openaiChat } from '../../src/llm/providers/openai-chat.ts';
 import { EventFilter } from '../../src/llm/event-filter.ts';
@@ -88,5 +88,26 @@ describe('EventFilter', () => {
     expect(pass(new EventFilter(stream), Buffer.from(text), []).toString()).toBe(text);
     expect(stream.usage()).not.toBeNull();
     expect(stream.tokensSeen()).toBe(1);
+  });
+
+  it.each([0, 1, 2, 3, 4, 5, 6, 7])('reads an event of many chunks, cut %i bytes off', (shift) => {
+    const seen: string[] = [];
+    const filter = new EventFilter({ read: (data) => (seen.push(data), false) });
+    const long = `{"b64":"${'A'.repeat(100_000)}"}`;
+    const bytes = Buffer.from(`data: ${long}\r\n\r\ndata: 2\r\rdata: 3\n\n`);
+    const cuts = Array.from({ length: 2_000 }, (_, index) => index * 64 + shift);
+    const all = [...cuts, ...cuts.slice(-4).flatMap((cut) => [cut - 1, cut - 2, cut - 3])];
+    expect(pass(filter, bytes, all).equals(bytes)).toBe(true);
+    expect(seen).toEqual([long, '2', '3']);
+  });
+
+  it('reads what came of an event once, however many chunks it has', () => {
+    const filter = new EventFilter({ read: () => false });
+    const scanned = vi.spyOn(RegExp.prototype, 'test');
+    onTestFinished(() => scanned.mockRestore());
+    const chunk = Buffer.from('A'.repeat(1_024));
+    for (let sent = 0; sent < 256; sent += 1) filter.pass(Buffer.from(chunk));
+    const lengths = scanned.mock.calls.map(([text]) => text.length);
+    expect(Math.max(...lengths)).toBeLessThan(2 * chunk.length);
   });
 });

@@ -183,6 +183,42 @@ describe('a call that is lost', () => {
   });
 });
 
+describe('a cost that no ledger can record', () => {
+  const MOST = Number.MAX_SAFE_INTEGER;
+
+  it.each([
+    { prompt_tokens: MOST, completion_tokens: MOST },
+    { prompt_tokens: MOST, completion_tokens: 1 },
+    { prompt_tokens: 10, completion_tokens: MOST },
+  ])('is the hold: %o', async (usage) => {
+    for (const ifAbandoned of ['charge', 'release'] as const) {
+      const bench = await openBench();
+      const metered = meteredFetch(bench.purse, {
+        ifAbandoned,
+        fetch: () => Promise.resolve(Response.json({ usage })),
+      });
+      await metered('https://api.openai.com/v1/chat/completions', {
+        method: 'POST',
+        body: JSON.stringify(ask()),
+      });
+      await expectHeldCharges(bench, 1);
+    }
+  });
+});
+
+describe('a URL with a name and a password in it', () => {
+  it('is not sent by `fetch`, and costs nothing', async () => {
+    const bench = await openBench();
+    const url = new URL(`${bench.provider.url}/chat/completions`);
+    url.username = 'me';
+    url.password = 'secret';
+    const sending = bench.fetch(url, { method: 'POST', body: JSON.stringify(ask()) });
+    await expect(sending).rejects.toThrow(TypeError);
+    expect(bench.provider.requests).toBe(0);
+    await expectNothing(bench);
+  });
+});
+
 describe('neverLeft', () => {
   const because = (cause: unknown): TypeError => new TypeError('fetch failed', { cause });
 
@@ -191,6 +227,10 @@ describe('neverLeft', () => {
     [because(Object.assign(new Error('x'), { code: 'ETIMEDOUT', syscall: 'connect' })), true],
     [because(Object.assign(new Error('x'), { code: 'ETIMEDOUT', syscall: 'read' })), false],
     [because(Object.assign(new Error('x'), { code: 'ECONNRESET', syscall: 'read' })), false],
+    // A route that is lost while the answer is awaited.
+    [because(Object.assign(new Error('x'), { code: 'EHOSTUNREACH', syscall: 'read' })), false],
+    [because(Object.assign(new Error('x'), { code: 'ENETUNREACH', syscall: 'write' })), false],
+    [because(Object.assign(new Error('x'), { code: 'EHOSTUNREACH', syscall: 'connect' })), true],
     [because(new AggregateError([{ code: 'ECONNREFUSED' }, { code: 'ENETUNREACH' }])), true],
     [because(new AggregateError([{ code: 'ECONNREFUSED' }, { code: 'ECONNRESET' }])), false],
     [new DOMException('aborted', 'AbortError'), false],
@@ -230,4 +270,28 @@ describe('a store that fails', () => {
     process.off('warning', onWarning);
     expect(warnings[0]).toMatchObject({ code: 'PURSE_SETTLE_FAILED' });
   });
+});
+
+describe('a hold that expires', () => {
+  it.each(['charge', 'release'] as const)(
+    'is charged, as nobody saw how its call ended: %s',
+    async (ifAbandoned) => {
+      const bench = await openBench({ purse: { holdTtlMs: 100 } });
+      const metered = meteredFetch(bench.purse, {
+        ifAbandoned,
+        fetch: async () => {
+          // As where the process dies, or the store fails once the answer is there.
+          await until(async () => (await bench.charges()).length > 0);
+          throw new TypeError('fetch failed', { cause: { code: 'ECONNRESET' } });
+        },
+      });
+      const body = JSON.stringify(ask());
+      const sending = metered(`${bench.provider.url}/chat/completions`, { method: 'POST', body });
+      await expect(sending).rejects.toThrow(TypeError);
+      const charges = await bench.charges();
+      expect(charges[0]?.amounts).toEqual(charges[0]?.held);
+      expect(await bench.spentSteps()).toBeGreaterThanOrEqual(HELD_AT_LEAST);
+      expect(await bench.heldSteps()).toBe(0n);
+    },
+  );
 });

@@ -5,7 +5,9 @@ import { describe, expect, it } from 'vitest';
 import { PriceUnknownError } from '../../src/errors.ts';
 import { estimateCall } from '../../src/llm/index.ts';
 import {
+  rememberedItem,
   rememberedTokens,
+  rememberItems,
   rememberResponse,
 } from '../../src/llm/providers/openai-responses-memory.ts';
 import { rejection } from './fixture.ts';
@@ -49,9 +51,9 @@ describe('the estimate of a response', () => {
     ['a stored prompt', { prompt: { id: 'pmpt_1' } }],
     ['a conversation', { conversation: 'conv_1' }],
     ['an earlier response', { previous_response_id: 'resp_never_seen' }],
-    ['a referred item', { input: [{ type: 'item_reference', id: 'msg_1' }] }],
-    ['a referred item without a type', { input: [{ id: 'msg_1' }] }],
-    ['reasoning by its id', { input: [{ type: 'reasoning', id: 'rs_1', summary: [] }] }],
+    ['a referred item', { input: [{ type: 'item_reference', id: 'msg_never_seen' }] }],
+    ['a referred item without a type', { input: [{ id: 'msg_never_seen' }] }],
+    ['reasoning by its id', { input: [{ type: 'reasoning', id: 'rs_never_seen', summary: [] }] }],
     ['a compaction', { input: [{ type: 'compaction', encrypted_content: 'abc' }] }],
     ['a file', { input: [{ role: 'user', content: [{ type: 'input_file', file_id: 'f' }] }] }],
     ['an odd part', { input: [{ role: 'user', content: [{ type: 'input_smell' }] }] }],
@@ -212,6 +214,87 @@ describe('a conversation that continues', () => {
     rememberResponse('resp_last', 'gpt-5', 5);
     expect(rememberedTokens('resp_first', 'gpt-5')).toBeNull();
     expect(rememberedTokens('resp_last', 'gpt-5')).toBe(5);
+  });
+
+  it.each([false, true])(
+    'is held for the items that it refers to, not for the window; streamed: %s',
+    async (streamed) => {
+      const kind = streamed ? 's' : 'w';
+      const written = [
+        { type: 'reasoning', id: `rs_${kind}`, summary: [] },
+        { type: 'function_call', id: `fc_${kind}`, call_id: 'c', name: 'f', arguments: '{"a":1}' },
+        { type: 'web_search_call', id: `ws_${kind}`, action: { type: 'open_page' } },
+      ];
+      const bench = await openOpenaiBench({
+        answer: ({ body }) =>
+          Array.isArray(body.input)
+            ? { inputTokens: 200, text: 'a' }
+            : { inputTokens: 20, reasoningTokens: 90, items: written, text: 'a b' },
+        // The whole window of gpt-5 costs half a dollar.
+        limits: [{ name: 'all', cap: { usd: 0.01 } }],
+      });
+      const first = await bench.openai.responses.create({ ...ASKED, input: 'x', stream: streamed });
+      if (Symbol.asyncIterator in first) for await (const _event of first);
+      const refer = (id: string): object => ({ type: 'item_reference', id });
+      const output = { type: 'function_call_output', call_id: 'c', output: 'ok' };
+      const ask = async (...input: readonly object[]): Promise<number> =>
+        (await estimateCall({ ...ASKED, input })).inputTokens;
+      const [reasoning, call] = [refer(`rs_${kind}`), refer(`fc_${kind}`)];
+      // It wrote 92 tokens in all, of which 90 are hidden.
+      expect(await ask(reasoning)).toBeGreaterThanOrEqual(92);
+      expect(await ask(reasoning)).toBeLessThan(300);
+      expect(await ask(reasoning, call, output)).toBeLessThan(700);
+      expect(await ask({ type: 'reasoning', id: `rs_${kind}`, summary: [] })).toBeLessThan(400);
+      expect(await ask(refer(`ws_${kind}`))).toBe(400_000);
+      expect(await ask(reasoning, refer('rs_of_somebody_else'))).toBe(400_000);
+      const input = [reasoning, call, output] as never;
+      await bench.openai.responses.create({ ...ASKED, input });
+      expect(bench.peer.billed).toBe(2);
+      expect(await bench.spentSteps()).toBe(bench.peer.steps);
+    },
+  );
+
+  it('knows an item by its bytes where another model wrote it, or the answer did not count', () => {
+    const text = 'word '.repeat(100);
+    const content = [{ type: 'output_text', text }];
+    const said = { type: 'message', role: 'assistant', id: 'msg_bytes', content };
+    const bytes = JSON.stringify(said).length;
+    rememberItems([said, { type: 'reasoning', id: 'rs_bytes' }], 'gpt-5', 120);
+    expect(rememberedItem('msg_bytes', 'gpt-5')).toBe(120);
+    expect(rememberedItem('msg_bytes', 'gpt-4o')).toBe(bytes);
+    expect(rememberedItem('rs_bytes', 'gpt-5')).toBe(120);
+    expect(rememberedItem('rs_bytes', 'gpt-4o')).toBeNull();
+    const uncounted = { ...said, id: 'msg_uncounted' };
+    rememberItems([uncounted, { type: 'reasoning', id: 'rs_uncounted' }], 'gpt-5', null);
+    expect(rememberedItem('msg_uncounted', 'gpt-5')).toBe(JSON.stringify(uncounted).length);
+    expect(rememberedItem('rs_uncounted', 'gpt-5')).toBeNull();
+    // Others may have put a file into it.
+    rememberItems([{ ...said, id: 'msg_user', role: 'user' }, null, 'x', {}], 'gpt-5', 120);
+    expect(rememberedItem('msg_user', 'gpt-5')).toBeNull();
+  });
+
+  it('takes the longest of the items that bear one id', () => {
+    const item = (words: number): object => ({
+      type: 'message',
+      role: 'assistant',
+      id: 'msg_0',
+      content: [{ type: 'output_text', text: 'word '.repeat(words) }],
+    });
+    rememberItems([item(500)], 'gpt-5', 500);
+    rememberItems([item(1)], 'gpt-5', 1);
+    expect(rememberedItem('msg_0', 'gpt-5')).toBe(500);
+    rememberItems([item(1)], 'gpt-4o', 1);
+    expect(rememberedItem('msg_0', 'gpt-4o')).toBe(JSON.stringify(item(500)).length);
+  });
+
+  it('forgets an item when fifty thousand others came after it', () => {
+    const item = (id: string): object => ({ type: 'reasoning', id });
+    rememberItems([item('rs_first')], 'gpt-5', 70);
+    const others = Array.from({ length: 49_999 }, (_, other) => item(`rs_other_${other}`));
+    rememberItems(others, 'gpt-5', 5);
+    expect(rememberedItem('rs_first', 'gpt-5')).toBe(70);
+    rememberItems([item('rs_last')], 'gpt-5', 5);
+    expect(rememberedItem('rs_first', 'gpt-5')).toBeNull();
   });
 
   it('clamps the output to what is left', async () => {

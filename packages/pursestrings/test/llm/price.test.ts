@@ -134,7 +134,9 @@ describe('calculateCost', () => {
     expect(cost({ inputTokens: 11, outputTokens: 1 })).toBe(2_500n);
     expect(cost({ inputTokens: 10, outputTokens: 1, serviceTier: 'priority' })).toBe(5_500n);
     expect(cost({ inputTokens: 10, outputTokens: 1, serviceTier: 'flex' })).toBe(1_100n);
-    expect(cost({ inputTokens: 10, outputTokens: 1, pieces: { web_searches: 2 } })).toBe(2_001_100n);
+    expect(cost({ inputTokens: 10, outputTokens: 1, pieces: { web_searches: 2 } })).toBe(
+      2_001_100n,
+    );
   });
 
   it.each<[string, Usage]>([

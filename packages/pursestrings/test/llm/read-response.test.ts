@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+
 import { describe, expect, it } from 'vitest';
 
 import { withBody } from '../../src/llm/read-response.ts';
@@ -42,6 +44,16 @@ describe('a response whose body was read already', () => {
     await expect(direct.json()).rejects.toThrow(TypeError);
     await expect(direct.text()).rejects.toThrow(TypeError);
     expect(() => direct.clone()).toThrow(TypeError);
+  });
+
+  it.each(['json', 'arrayBuffer'] as const)('can still be logged after `%s`', async (read) => {
+    const response = await readOnce();
+    await response[read]();
+    expect(inspect(response)).toContain('status: 201');
+    expect(response.body).toBeInstanceOf(ReadableStream);
+    expect(response.bodyUsed).toBe(true);
+    await expect(response.json()).rejects.toThrow(TypeError);
+    expect(() => response.clone()).toThrow(TypeError);
   });
 
   it('says why a body is no JSON', async () => {

@@ -56,6 +56,7 @@ describe('the span of a call', () => {
     const spans = readSpans();
     const call = begin({ streamed: true, maxOutputTokens: 500 });
     call.held('h-1', 0.01, 700);
+    call.answeredBy('gpt-4o-2024-11-20');
     call.charged({
       usd: 0.004,
       price: 'genai-prices:openai/gpt-4o',
@@ -64,7 +65,6 @@ describe('the span of a call', () => {
       cacheWriteTokens: 10,
       outputTokens: 100,
       reasoningTokens: 40,
-      responseModel: 'gpt-4o-2024-11-20',
     });
     expect(spans()).toEqual([]);
     call.end();
@@ -102,6 +102,21 @@ describe('the span of a call', () => {
       'purse.charge.usd': 0.5,
       'purse.charge.price': 'prices',
     });
+  });
+
+  it('leaves out the server and the model where they are not known', () => {
+    const spans = readSpans();
+    begin({ labels: {}, url: undefined }).end();
+    begin({ labels: {}, model: undefined }).end();
+    const [noServer, noModel] = spans();
+    expect(noServer?.name).toBe('chat gpt-4o');
+    expect(noServer?.attributes).toEqual({
+      'gen_ai.operation.name': 'chat',
+      'gen_ai.provider.name': 'openai',
+      'gen_ai.request.model': 'gpt-4o',
+    });
+    expect(noModel?.name).toBe('chat');
+    expect(noModel?.attributes).not.toHaveProperty('gen_ai.request.model');
   });
 
   it('says what a sampler decides by from the start', () => {
@@ -254,7 +269,8 @@ describe('the metrics of calls', () => {
     const clock = vi.spyOn(performance, 'now').mockImplementation(() => nowMs);
     const call = begin();
     nowMs += 2_500;
-    call.charged({ usd: 1, price: 'prices', responseModel: 'gpt-4o-mini' });
+    call.answeredBy('gpt-4o-mini');
+    call.charged({ usd: 1, price: 'prices' });
     call.end();
     clock.mockRestore();
     begin().end();
@@ -327,6 +343,7 @@ describe('telemetry that is missing or fails', () => {
     const call = callTelemetry(api)?.begin(START);
     call?.held('h-1', 1, 1);
     call?.denied(new Error('refused'));
+    call?.answeredBy('gpt-4o');
     call?.charged({ usd: 1, price: 'prices' });
     call?.failed(500);
     expect(call?.withSpan(() => 5)).toBe(5);

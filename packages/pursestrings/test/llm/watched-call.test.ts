@@ -80,6 +80,7 @@ describe('a metered call in OpenTelemetry', () => {
     for await (const _ of stream) break;
     await until(() => spans().length === 1);
     const attributes = spans()[0]?.attributes;
+    expect(attributes).not.toHaveProperty('error.type');
     expect(attributes?.['purse.charge.usd']).toBe(attributes?.['purse.hold.usd']);
     expect(attributes).not.toHaveProperty('gen_ai.usage.output_tokens');
   });
@@ -98,6 +99,59 @@ describe('a metered call in OpenTelemetry', () => {
     expect(failed).not.toHaveProperty('purse.charge.usd');
     expect(lost?.['error.type']).toBeTypeOf('string');
     expect(lost?.['purse.charge.usd']).toBe(lost?.['purse.hold.usd']);
+  });
+
+  it('says why it was refused before there was a price, or a request to be read', async () => {
+    const spans = readSpans();
+    const bench = await openBench({ meter: { labels: { agent: 'a1' } } });
+    const post = (body: string, labels: string = 'task=t-9'): Promise<Response> =>
+      bench.fetch(`${bench.provider.url}/chat/completions`, {
+        method: 'POST',
+        body,
+        headers: { 'x-purse-labels': labels },
+      });
+    await post(JSON.stringify(ask({ model: 'nobody-1' })));
+    await post('not a request');
+    await post(JSON.stringify(ask()), 'no label');
+    const [unknown, unreadable, unlabelled] = spans().map(({ attributes }) => attributes);
+    expect(unknown).toMatchObject({
+      'error.type': 'PRICE_UNKNOWN',
+      'gen_ai.request.model': 'nobody-1',
+      'server.address': '127.0.0.1',
+      'purse.label.agent': 'a1',
+      'purse.label.task': 't-9',
+    });
+    expect(unreadable).toMatchObject({ 'error.type': 'UNREADABLE_REQUEST' });
+    expect(unlabelled).toMatchObject({
+      'error.type': 'INVALID_LABEL',
+      'gen_ai.request.model': 'gpt-4o',
+    });
+    expect(spans().map(({ name }) => name)).toEqual(['chat nobody-1', 'chat', 'chat gpt-4o']);
+    expect(bench.provider.requests).toBe(0);
+  });
+
+  it('says that its answer broke off, whole or streamed', async () => {
+    const spans = readSpans();
+    const bench = await openBench({ answer: () => ({ cutAfterChunks: 3 }) });
+    const stream = await bench.openai.chat.completions.create(askStreamed());
+    await rejection(Array.fromAsync(stream));
+    await until(() => spans().length === 1);
+    const whole = await openBench({
+      meter: {
+        fetch: () => {
+          const broken = new ReadableStream({
+            pull: (controller) => controller.error(new RangeError('It broke')),
+          });
+          return Promise.resolve(new Response(broken));
+        },
+      },
+    });
+    await rejection(Promise.resolve(whole.openai.chat.completions.create(ask())));
+    expect(spans()).toHaveLength(2);
+    const [cut, broken] = spans().map(({ attributes }) => attributes);
+    expect(cut?.['error.type']).toBeTypeOf('string');
+    expect(cut?.['purse.charge.usd']).toBe(cut?.['purse.hold.usd']);
+    expect(broken?.['error.type']).toBe('RangeError');
   });
 
   it('is measured by the conventions', async () => {

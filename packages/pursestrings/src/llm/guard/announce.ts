@@ -4,8 +4,7 @@
  */
 export function announce(name: string, tell: () => unknown): void {
   try {
-    const answer = tell();
-    if (answer instanceof Promise) answer.catch((error: unknown) => failed(name, error));
+    Promise.resolve(tell()).catch((error: unknown) => failed(name, error));
   } catch (error) {
     failed(name, error);
   }

@@ -9,13 +9,14 @@ const SENDS: ReadonlySet<string> = new Set([
   'generate',
   'edit',
   'createVariation',
+  'compact',
   'generateContent',
   'generateContentStream',
   'generateImages',
   'embedContent',
 ]);
 
-/** Methods of SDKs that call `create` themselves; they are run on the guarded client. */
+/** Methods that call `create` in an SDK, and send by themselves in a client of anybody's own. */
 const HELPS: ReadonlySet<string> = new Set(['parse', 'stream', 'runTools', 'toolRunner']);
 
 /** Things that a request may name a model for and that cost nothing to make. */
@@ -23,8 +24,10 @@ const FREE_RESOURCES =
   /(?:^|\.)(?:moderations|assistants|conversations|files|uploads|skills|containers|vectorStores|webhooks|threads)$/;
 
 /** Work whose cost its answer does not say. */
-const UNMETERED = /(?:^|\.)(?:batches|fineTuning\.jobs|realtime\.\w+|videos|runs|evals)$/;
-const UNMETERED_METHODS = /^createAnd(?:Run|Poll|Stream)/;
+const UNMETERED =
+  /(?:^|\.)(?:batches|fineTuning\.jobs|realtime\.\w+|videos|runs|evals|sessions|dreams)$/;
+const UNMETERED_METHODS =
+  /(?:threads|runs|fineTuning).*\.createAnd(?:Run|Poll|Stream)|videos\.(?:extend|remix)$/;
 
 /** Resources all of whose calls are paid for, with or without a model in the request. */
 const PAID =
@@ -55,6 +58,8 @@ class ClientGuard {
     const wrapped = new Proxy(Object.create(null) as object, {
       get: (_, name) => this.#read(target, path, name),
       set: (_, name, value) => Reflect.set(target, name, value),
+      defineProperty: (_, name, descriptor) =>
+        Reflect.defineProperty(target, name, { ...descriptor, configurable: true }),
       has: (_, name) => Reflect.has(target, name),
       ownKeys: () => Reflect.ownKeys(target),
       getPrototypeOf: () => Reflect.getPrototypeOf(target),
@@ -70,7 +75,8 @@ class ClientGuard {
 
   #read(target: object, path: string, name: string | symbol): unknown {
     const value: unknown = Reflect.get(target, name, target);
-    if (typeof name === 'symbol' || name === 'constructor') return value;
+    if (name === 'constructor') return value;
+    if (typeof name === 'symbol') return typeof value === 'function' ? value.bind(target) : value;
     if (name === 'retryStats' && value === undefined) return () => this.#guard.retryStats();
     if (typeof value === 'function') return this.#method(target, path, name, value);
     if (!isResource(value)) return value;
@@ -81,17 +87,12 @@ class ClientGuard {
 
   #method(target: object, path: string, name: string, method: Function): unknown {
     if (SENDS.has(name)) return (...parts: unknown[]) => this.#send(target, path, method, parts);
-    if (HELPS.has(name)) {
-      if (!('_client' in target)) {
-        return (...parts: unknown[]) => this.#send(target, path, method, parts);
-      }
-      return (...parts: unknown[]): unknown =>
-        Reflect.apply(method, this.wrap(target, path), parts);
+    const inSdk = isSdkResource(target);
+    if (HELPS.has(name) && !inSdk) {
+      return (...parts: unknown[]) => this.#send(target, path, method, parts);
     }
-    if (UNMETERED_METHODS.test(name) && /threads|runs|fineTuning/.test(path)) {
-      return () => {
-        throw unmetered(`${path}.${name}`);
-      };
+    if (UNMETERED_METHODS.test(`${path}.${name}`)) {
+      return () => Promise.reject(unmetered(`${path}.${name}`));
     }
     if (name === 'withOptions') {
       return (...parts: unknown[]): unknown => {
@@ -100,21 +101,24 @@ class ClientGuard {
       };
     }
     if (isClass(method)) return method;
-    return (...parts: unknown[]): unknown => Reflect.apply(method, target, parts);
+    // An SDK's helpers, its tool runners among them, send by the client that they find on `this`.
+    const self = inSdk && !FREE_RESOURCES.test(path) ? this.wrap(target, path) : target;
+    return (...parts: unknown[]): unknown => Reflect.apply(method, self, parts);
   }
 
   #send(target: object, path: string, method: Function, parts: readonly unknown[]): unknown {
     const [first, given, ...others] = parts;
     const args = isObject(first) ? first : {};
     const model = typeof args['model'] === 'string' ? args['model'] : '';
-    if (UNMETERED.test(path)) throw unmetered(path);
+    if (UNMETERED.test(path)) return Promise.reject(unmetered(path));
     if (FREE_RESOURCES.test(path) || (model === '' && !PAID.test(path))) {
       return Reflect.apply(method, target, parts);
     }
     const { feature, rest } = tagsOf(given);
-    const asksUsage = args['stream'] === true && this.#takesUsageOption(target, args);
-    const hidesUsage = asksUsage && !asksForUsage(args);
-    const sent = hidesUsage ? withUsage(args) : args;
+    const askUsage = this.#takesUsageOption(target, args) && !asksForUsage(args);
+    const sent = askUsage ? withUsage(args) : args;
+    // A client that writes its own requests may show whatever chunks it likes.
+    const hidesUsage = askUsage && isChat(args);
     const options = rest === undefined && others.length === 0 ? [] : [rest, ...others];
     const url = baseUrlOf(target);
     return guardedCall({
@@ -130,15 +134,30 @@ class ClientGuard {
     });
   }
 
-  /** True where the stream has a usage only if the request asks for it: OpenAI's chat. */
+  /** True where a stream has a usage only if the request asks for it: in OpenAI's chat. */
   #takesUsageOption(target: object, args: Readonly<Record<string, unknown>>): boolean {
-    if (!Array.isArray(args['messages']) && typeof args['prompt'] !== 'string') return false;
+    if (args['stream'] !== true) return false;
+    if (!isChat(args) && OTHER_FORMATS.some((field) => field in args)) return false;
     const { provider } = this.#guard.options;
     if (provider !== undefined) return provider === 'openai';
     const client: unknown = Reflect.get(target, '_client');
     if (isObject(client)) return 'chat' in client;
     return !/claude|gemini/i.test(String(args['model']));
   }
+}
+
+/** Where formats other than OpenAI's chat say what is asked. */
+const OTHER_FORMATS: readonly string[] = ['input', 'contents', 'message'];
+
+/** True for a request of OpenAI's chat, or of the completions before it. */
+function isChat({ messages, prompt }: Readonly<Record<string, unknown>>): boolean {
+  return Array.isArray(messages) || typeof prompt === 'string' || Array.isArray(prompt);
+}
+
+/** True for a part of an SDK's client, such as `openai.chat`: it reaches the client it is of. */
+function isSdkResource(target: object): boolean {
+  const client: unknown = Reflect.get(target, '_client');
+  return isObject(client) && 'baseURL' in client;
 }
 
 /** The name of a resource that is guarded alone, such as `batches`; '' for what is a client itself. */

@@ -82,6 +82,16 @@ export type Guarded<C> = C &
 export function guard<C extends object>(
   client: C,
   options: GuardOptions<ArgsOf<C>>,
+  internals?: GuardInternals<AnswerOf<C>>,
+): Guarded<C>;
+export function guard<C extends object>(
+  client: C,
+  options: GuardOptions,
+  internals?: GuardInternals<AnswerOf<C>>,
+): Guarded<C>;
+export function guard<C extends object>(
+  client: C,
+  options: GuardOptions<never>,
   internals: GuardInternals<AnswerOf<C>> = {},
 ): Guarded<C> {
   const given: unknown = client;
@@ -95,28 +105,15 @@ export function guard<C extends object>(
 }
 
 /** `guard` for a client that speaks OpenAI's format, where the client does not show it. */
-export function guardOpenAI<C extends object>(
-  client: C,
-  options: GuardOptions<ArgsOf<C>>,
-  internals?: GuardInternals<AnswerOf<C>>,
-): Guarded<C> {
-  return guard(client, { ...options, provider: 'openai' }, internals);
-}
+export const guardOpenAI: typeof guard = guardFor('openai');
 
 /** `guard` for a client that speaks Anthropic's format, where the client does not show it. */
-export function guardAnthropic<C extends object>(
-  client: C,
-  options: GuardOptions<ArgsOf<C>>,
-  internals?: GuardInternals<AnswerOf<C>>,
-): Guarded<C> {
-  return guard(client, { ...options, provider: 'anthropic' }, internals);
-}
+export const guardAnthropic: typeof guard = guardFor('anthropic');
 
 /** `guard` for a client that speaks Gemini's format, where the client does not show it. */
-export function guardGemini<C extends object>(
-  client: C,
-  options: GuardOptions<ArgsOf<C>>,
-  internals?: GuardInternals<AnswerOf<C>>,
-): Guarded<C> {
-  return guard(client, { ...options, provider: 'gemini' }, internals);
+export const guardGemini: typeof guard = guardFor('gemini');
+
+function guardFor(provider: NonNullable<GuardOptions['provider']>): typeof guard {
+  return <C extends object>(client: C, options: GuardOptions, internals?: GuardInternals) =>
+    guard(client, { ...options, provider }, internals);
 }

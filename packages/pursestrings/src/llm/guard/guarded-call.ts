@@ -6,6 +6,8 @@ import type { AdmittedCall } from './spend-guard.ts';
 interface SdkPromise extends Promise<unknown> {
   withResponse?(): Promise<object>;
   asResponse?(): Promise<Response>;
+  /** How Anthropic's tool runners and threads look at a response before its body. */
+  _responseProps?(): Promise<{ readonly response: Response }>;
   _thenUnwrap?(transform: Transform): Promise<unknown>;
 }
 
@@ -74,6 +76,22 @@ function promiseOf(
       claimed = true;
       return readResponse(await begun);
     }),
+    _responseProps: hidden(async () => {
+      const { sent } = await begun;
+      if (sent._responseProps === undefined)
+        throw new TypeError('_responseProps is not a function');
+      try {
+        const props = await sent._responseProps();
+        if (isJson(props.response)) return props;
+        // Whoever asks this way reads the stream; it is read here as well, for its usage.
+        const response = props.response.clone();
+        void drain(answer);
+        return { ...props, response };
+      } catch (error) {
+        await answer.catch(() => undefined);
+        throw error;
+      }
+    }),
     _thenUnwrap: hidden((transform: Transform) => {
       claimed = true;
       return promiseOf(begun, hidesUsage, [...transforms, transform]);
@@ -133,9 +151,8 @@ async function readResponse({ call, sent }: Begun): Promise<Response> {
     await call.failed(error);
     throw error;
   }
-  const isJson = response.headers.get('content-type')?.includes('json') === true;
   const copy: unknown =
-    isJson && !response.bodyUsed
+    isJson(response) && !response.bodyUsed
       ? await response
           .clone()
           .json()
@@ -143,6 +160,22 @@ async function readResponse({ call, sent }: Begun): Promise<Response> {
       : null;
   await (isObject(copy) ? call.answered(copy) : call.left());
   return response;
+}
+
+/** Reads a stream to its end; what breaks it is told to who reads the other copy. */
+async function drain(answer: Promise<unknown>): Promise<void> {
+  try {
+    const stream = await answer;
+    if (!isStream(stream)) return;
+    const chunks = stream[Symbol.asyncIterator]();
+    while ((await chunks.next()).done !== true);
+  } catch {
+    // Its call is settled.
+  }
+}
+
+function isJson({ headers }: Response): boolean {
+  return headers.get('content-type')?.includes('json') === true;
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -29,6 +29,7 @@ export function guardedStream<T extends AsyncIterable<unknown>>(
   const iterate = (): AsyncIterator<unknown> =>
     meteredIterator(stream[Symbol.asyncIterator](), call, usage, hidesUsage);
   settleOnAbort(stream, call, usage);
+  if (stream instanceof ReadableStream) return readable(iterate()) as unknown as T;
   return withIterator(stream, iterate);
 }
 
@@ -44,12 +45,15 @@ function withIterator<T extends AsyncIterable<unknown>>(
       const value: unknown = Reflect.get(target, name, target);
       if (typeof value !== 'function') return value;
       if (name === 'tee') return () => tee(target, iterate());
-      if (name === 'toReadableStream') return () => readableOf(iterate(), target);
+      if (name === 'toReadableStream') return () => jsonLines(iterate(), target);
       if (name === 'next' || name === 'return' || name === 'throw') {
         // An iterator is read by its own methods.
         own ??= iterate();
         const method = own[name];
         return method === undefined ? undefined : method.bind(own);
+      }
+      if (name === Symbol.asyncDispose) {
+        return async () => void (await (own ?? iterate()).return?.());
       }
       return (...parts: unknown[]): unknown => Reflect.apply(value, target, parts);
     },
@@ -175,18 +179,38 @@ function tee<T extends AsyncIterable<unknown>>(stream: T, source: AsyncIterator<
 }
 
 /** The chunks as lines of JSON, as the SDKs write them. */
-function readableOf(source: AsyncIterator<unknown>, stream: object): ReadableStream<Uint8Array> {
+function jsonLines(source: AsyncIterator<unknown>, stream: object): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
-  return new ReadableStream<Uint8Array>({
-    async pull(reader) {
+  const lines: AsyncIterator<Uint8Array> = {
+    async next() {
       const { done, value } = await source.next();
-      if (done === true) reader.close();
-      else reader.enqueue(encoder.encode(`${JSON.stringify(value)}\n`));
+      if (done === true) return { done, value };
+      return { value: encoder.encode(`${JSON.stringify(value)}\n`) };
     },
-    async cancel() {
+    async return() {
       const controller: unknown = Reflect.get(stream, 'controller');
       await source.return?.();
       if (controller instanceof AbortController) controller.abort();
+      return { done: true, value: undefined };
     },
-  });
+  };
+  return readable(lines);
+}
+
+/** What an iterator gives, as a stream that is read on demand. */
+function readable<Chunk>(source: AsyncIterator<Chunk>): ReadableStream<Chunk> {
+  return new ReadableStream<Chunk>(
+    {
+      async pull(reader) {
+        const { done, value } = await source.next();
+        if (done === true) reader.close();
+        else reader.enqueue(value);
+      },
+      async cancel() {
+        await source.return?.();
+      },
+    },
+    // Nothing is read ahead of who asks.
+    { highWaterMark: 0 },
+  );
 }

@@ -32,7 +32,8 @@ async function tryEstimate(
     const { usd, tokens } = await estimateCall(request, sources);
     return { usd, tokens };
   } catch (error) {
-    if (InvalidOptionError.isInstance(error)) return null;
+    // A TypeError: the request refers to itself, or holds what JSON cannot say.
+    if (InvalidOptionError.isInstance(error) || error instanceof TypeError) return null;
     throw error;
   }
 }

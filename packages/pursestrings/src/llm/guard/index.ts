@@ -41,7 +41,7 @@ export {
   simulateConcurrentIncrements,
   type SpendOp,
 } from './testing.ts';
-export { closeStores, fileStore, type TillSource } from './tills.ts';
+export { closeStores, fileStore, type SpendSource } from './accounts.ts';
 export type {
   CallArgs,
   CallTags,

@@ -45,14 +45,13 @@ const COMMON_MODELS: readonly string[] = [
 ];
 
 const ATTOS_PER_USD = 1e18;
-const OPENAI_URL = 'https://api.openai.com/v1';
 
 const listed: PriceFinder = priceFinder({});
 
 /** The rows as they stood at first: one that still says the same defers to the list's own tiers. */
 const SEEDS: ReadonlyMap<string, PriceRow> = new Map(
   COMMON_MODELS.flatMap((model) => {
-    const row = rowOf(listed(model, null) ?? listed(model, OPENAI_URL));
+    const row = rowOf(listed(model, null));
     return row === null ? [] : [[model, row] as const];
   }),
 );
@@ -125,8 +124,7 @@ export function findPrice(model: string, url: string | null): KnownPrice | null 
     const row = PRICES[model] as PriceRow;
     if (!sameRow(row, SEEDS.get(model))) return bookedPrice(model, row);
   }
-  const home = HOMES.find(({ models }) => models.test(model));
-  for (const place of home === undefined ? [url] : [url, home.url]) {
+  for (const place of BEDROCK_MODEL.test(model) ? [BEDROCK_URL, url] : [url]) {
     const price = listed(model, place);
     if (price !== null) return { price, sources: sourcesAt(place) };
   }
@@ -154,14 +152,13 @@ export function costOf(price: Price, usage: CallUsage): number | null {
   return attos === null ? null : usdNumber(attos);
 }
 
-/** Whose models these are, where the list needs to be told. Some of Bedrock's begin with a region. */
-const HOMES: readonly { readonly models: RegExp; readonly url: string }[] = [
-  {
-    models: /^(?:[a-z-]+\.)?(?:ai21|amazon|anthropic|cohere|deepseek|meta|mistral)\.[a-z]/,
-    url: 'https://bedrock-runtime.us-east-1.amazonaws.com/',
-  },
-  { models: /^(?:text-embedding|gpt-|dall-e|tts|whisper)/, url: OPENAI_URL },
-];
+/**
+ * Names that only Amazon Bedrock gives, some with a region before them: sold there, at its prices.
+ * https://docs.aws.amazon.com/bedrock/latest/userguide/models-supported.html
+ */
+const BEDROCK_MODEL =
+  /^(?:[a-z-]+\.)?(?:ai21|amazon|anthropic|cohere|deepseek|google|meta|mistral|nvidia|openai|qwen|writer)\.[a-z]/;
+const BEDROCK_URL = 'https://bedrock-runtime.us-east-1.amazonaws.com/';
 
 const atUrl = new Map<string | null, PriceSources & { readonly url?: string }>();
 
@@ -216,7 +213,18 @@ function exactPrice(model: string, row: PriceRow): ModelPrice {
       }),
       ...written,
     },
+    ...(row.maxOutputTokens !== undefined && { maxOutputTokens: maxOutputOf(model, row) }),
   };
+}
+
+function maxOutputOf(model: string, { maxOutputTokens }: PriceRow): number {
+  if (Number.isSafeInteger(maxOutputTokens) && Number(maxOutputTokens) > 0) {
+    return Number(maxOutputTokens);
+  }
+  throw new InvalidAmountError(
+    `\`maxOutputTokens\` of the price of ${JSON.stringify(model)} is ${shown(maxOutputTokens)}; ` +
+      'it must be a whole number from 1',
+  );
 }
 
 /** USD per 1,000 tokens as the decimal text of USD per million, exactly. */
@@ -245,7 +253,8 @@ function sameRow(row: PriceRow, other: PriceRow | undefined): boolean {
     row.in === other.in &&
     row.out === other.out &&
     row.cachedIn === other.cachedIn &&
-    row.cacheWriteIn === other.cacheWriteIn
+    row.cacheWriteIn === other.cacheWriteIn &&
+    row.maxOutputTokens === other.maxOutputTokens
   );
 }
 

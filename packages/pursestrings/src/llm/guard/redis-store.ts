@@ -3,15 +3,23 @@ import { warnOf, reasonOf } from './announce.ts';
 import { isMonthly } from './store-keys.ts';
 import type { SpendStore } from './types.ts';
 
-/** What `redisStore` asks of a client: node-redis 4 and later have it. */
-export interface RedisLike {
+/**
+ * What `redisStore` asks of a client: node-redis 4 and later have it. `Cursor` is what its `scan`
+ * takes, a number in node-redis 4 and text later; it is given what it has answered.
+ */
+export interface RedisLike<Cursor extends string | number = never> {
   incrByFloat(key: string, amount: number): Promise<string | number>;
   get(key: string): Promise<string | null>;
   expire(key: string, seconds: number): Promise<unknown>;
   scan(
-    cursor: string,
+    cursor: Cursor,
     options: { readonly MATCH: string; readonly COUNT: number },
-  ): Promise<{ readonly cursor: string | number; readonly keys: readonly string[] }>;
+  ): Promise<ScanPage>;
+}
+
+interface ScanPage {
+  readonly cursor: string | number;
+  readonly keys: readonly string[];
 }
 
 /** How keys are kept in Redis. */
@@ -39,7 +47,10 @@ const PAGE_SIZE = 200;
  * const storeOf = (client: RedisLike) => redisStore(client, { keyPrefix: 'spend:' });
  * ```
  */
-export function redisStore(client: RedisLike, options: RedisStoreOptions = {}): SpendStore {
+export function redisStore(
+  client: RedisLike | RedisLike<number>,
+  options: RedisStoreOptions = {},
+): SpendStore {
   const { ttlSeconds, keyPrefix = 'bg:' } = options;
   if (ttlSeconds !== undefined && !(Number.isSafeInteger(ttlSeconds) && ttlSeconds >= 1)) {
     throw new InvalidOptionError(
@@ -64,15 +75,15 @@ export function redisStore(client: RedisLike, options: RedisStoreOptions = {}): 
     async entries(prefix) {
       const found = new Map<string, number>();
       const MATCH = `${literally(keyPrefix + prefix)}*`;
-      let cursor = '0';
+      let cursor: string | number = '0';
       do {
-        const page = await client.scan(cursor, { MATCH, COUNT: PAGE_SIZE });
+        const page: ScanPage = await client.scan(cursor as never, { MATCH, COUNT: PAGE_SIZE });
         for (const key of page.keys) {
           const total = await client.get(key);
           if (total !== null) found.set(key.slice(keyPrefix.length), Number(total));
         }
-        cursor = String(page.cursor);
-      } while (cursor !== '0');
+        cursor = page.cursor;
+      } while (String(cursor) !== '0');
       return [...found];
     },
   };

@@ -8,8 +8,8 @@ import type { PeriodSpan } from './period.ts';
 import { costOf, findPrice, isFree, type KnownPrice, unknownPrice } from './prices.ts';
 import { RetryStorms } from './retry-storms.ts';
 import { checkedOptions, type GuardSettings } from './settings.ts';
-import type { Ask, Refusal, Slip } from './till.ts';
-import { type TillSource, tillOf } from './tills.ts';
+import type { HoldRequest, Refusal, GuardHold } from './account.ts';
+import { type SpendSource, accountOf } from './accounts.ts';
 import type { GuardInternals, GuardOptions, RetryStats, SpendEvent, Usage } from './types.ts';
 import { toCallUsage, usageIn } from './usage.ts';
 import type { Usage as CallUsage } from '../usage.ts';
@@ -29,7 +29,7 @@ export class SpendGuard<Args, Answer> {
   readonly options: GuardOptions<Args>;
   readonly internals: GuardInternals<Answer>;
   readonly settings: GuardSettings;
-  readonly #source: TillSource;
+  readonly #source: SpendSource;
   readonly #storms: RetryStorms;
   readonly #estimates: boolean;
   #warnedOf: PeriodSpan | null = null;
@@ -42,7 +42,7 @@ export class SpendGuard<Args, Answer> {
     this.#estimates = typeof Reflect.get(options, 'estimateUsage') === 'function';
     this.#storms = new RetryStorms(options.retryStormThreshold);
     // What is wrong with a store is said here, not at the first call.
-    tillOf(this.#source);
+    accountOf(this.#source);
   }
 
   retryStats(): RetryStats {
@@ -54,15 +54,15 @@ export class SpendGuard<Args, Answer> {
    *
    * @throws BudgetExceededError, UnknownModelError, InvalidAmountError, StoreError: it must not go.
    */
-  async admit(request: GuardedRequest): Promise<AdmittedCall<Args, Answer>> {
-    const { args, model, url = null } = request;
-    const feature = featureOf(request.feature);
+  async admit(asked: GuardedRequest): Promise<AdmittedCall<Args, Answer>> {
+    const { args, model, url = null } = asked;
+    const feature = featureOf(asked.feature);
     const span = this.settings.periodOf(this.internals.now?.() ?? new Date());
     const policy = this.options.onUnknownModel ?? 'throw';
     const known = findPrice(model, url) ?? unknownPrice(model, policy);
     const estimate = await this.#estimate(args as Args, model, known);
     const { project, capUsd, period, timezone } = this.settings;
-    const ask: Ask = {
+    const request: HoldRequest = {
       project,
       feature,
       model,
@@ -74,16 +74,16 @@ export class SpendGuard<Args, Answer> {
       tokens: estimate?.tokens ?? 0,
       whole: this.#estimates,
     };
-    const till = tillOf(this.#source);
-    const taken = await till.take(ask);
-    if (taken.ok) return new AdmittedCall(this, ask, known, estimate, taken.slip);
-    this.#refused(ask, args as Args, taken.refusal);
-    return new AdmittedCall(this, ask, known, estimate, await till.takeAnyway(ask));
+    const account = accountOf(this.#source);
+    const taken = await account.hold(request);
+    if (taken.ok) return new AdmittedCall(this, request, known, estimate, taken.hold);
+    this.#refused(request, args as Args, taken.refusal);
+    return new AdmittedCall(this, request, known, estimate, await account.holdAnyway(request));
   }
 
   /** Tells who listens that a call was paid for. */
-  spent(ask: Ask, usd: number, dayTotalUsd: number): void {
-    const { project, feature, model } = ask;
+  spent(request: HoldRequest, usd: number, dayTotalUsd: number): void {
+    const { project, feature, model } = request;
     const retryCount = this.#storms.succeeded(feature, model);
     const event: SpendEvent = {
       project,
@@ -98,11 +98,11 @@ export class SpendGuard<Args, Answer> {
         ? this.internals.onSpend?.(event)
         : this.options.onSpend(event),
     );
-    this.#tellThreshold(ask, dayTotalUsd);
+    this.#tellThreshold(request, dayTotalUsd);
   }
 
   /** Counts a call that failed. */
-  failed({ project, feature, model }: Ask): void {
+  failed({ project, feature, model }: HoldRequest): void {
     const consecutiveFailures = this.#storms.failed(feature, model);
     if (consecutiveFailures === null) return;
     const event = { project, feature, model, consecutiveFailures };
@@ -122,10 +122,10 @@ export class SpendGuard<Args, Answer> {
   }
 
   /** Throws for a call that must not go out; under `'warn'` it writes its one warning. */
-  #refused(ask: Ask, args: Args, refusal: Refusal): void {
-    const { project, feature, model } = ask;
+  #refused(request: HoldRequest, args: Args, refusal: Refusal): void {
+    const { project, feature, model } = request;
     const { spentUsd, capUsd, denials } = refusal;
-    const estimatedUsd = ask.usd ?? undefined;
+    const estimatedUsd = request.usd ?? undefined;
     announce('onExceeded', () => this.options.onExceeded?.({ project, spentUsd, capUsd }));
     const error = new BudgetExceededError(project, spentUsd, capUsd, {
       feature,
@@ -134,7 +134,10 @@ export class SpendGuard<Args, Answer> {
       denials,
     });
     if (this.settings.warns) {
-      console.warn(`${error.message} (onCap is 'warn', so the call goes ahead.)`);
+      console.warn(
+        `Project ${JSON.stringify(project)} has spent ${spentUsd} USD of its cap of ${capUsd} USD; ` +
+          "the call goes ahead, because onCap is 'warn'.",
+      );
       return;
     }
     const asked = { project, feature, model, spentUsd, capUsd, args };
@@ -143,11 +146,11 @@ export class SpendGuard<Args, Answer> {
     throw error;
   }
 
-  #tellThreshold(ask: Ask, spentUsd: number): void {
+  #tellThreshold(request: HoldRequest, spentUsd: number): void {
     const { capUsd, threshold, project } = this.settings;
     if (this.options.onThreshold === undefined || capUsd === null) return;
-    if (this.#warnedOf === ask.span || !reaches(spentUsd, threshold, capUsd)) return;
-    this.#warnedOf = ask.span;
+    if (this.#warnedOf === request.span || !reaches(spentUsd, threshold, capUsd)) return;
+    this.#warnedOf = request.span;
     announce('onThreshold', () =>
       this.options.onThreshold?.({ project, spentUsd, capUsd, threshold }),
     );
@@ -157,24 +160,24 @@ export class SpendGuard<Args, Answer> {
 /** A call that may go out, and the money that is held for it. It is settled once. */
 export class AdmittedCall<Args, Answer> {
   readonly #guard: SpendGuard<Args, Answer>;
-  readonly #ask: Ask;
+  readonly #request: HoldRequest;
   readonly #known: KnownPrice;
   readonly #estimate: HoldEstimate | null;
-  readonly #slip: Slip;
+  readonly #hold: GuardHold;
   #done: Promise<void> | null = null;
 
   constructor(
     guard: SpendGuard<Args, Answer>,
-    ask: Ask,
+    request: HoldRequest,
     known: KnownPrice,
     estimate: HoldEstimate | null,
-    slip: Slip,
+    hold: GuardHold,
   ) {
     this.#guard = guard;
-    this.#ask = ask;
+    this.#request = request;
     this.#known = known;
     this.#estimate = estimate;
-    this.#slip = slip;
+    this.#hold = hold;
   }
 
   /**
@@ -185,11 +188,11 @@ export class AdmittedCall<Args, Answer> {
   async answered(answer: unknown): Promise<void> {
     let usage: CallUsage | null = null;
     try {
-      const own = this.#guard.internals.usageOf?.(answer as Answer);
+      const own = await this.#guard.internals.usageOf?.(answer as Answer);
       usage = own === undefined ? usageIn(answer) : toCallUsage(own);
     } catch (error) {
       warnOf(
-        `The usage of a call of ${this.#ask.model} could not be read (${reasonOf(error)})`,
+        `The usage of a call of ${this.#request.model} could not be read (${reasonOf(error)})`,
         'PURSE_USAGE_UNREADABLE',
       );
     }
@@ -210,7 +213,7 @@ export class AdmittedCall<Args, Answer> {
     const policy = this.#guard.options.onMissingUsage ?? 'hold';
     if (policy === 'zero') {
       warnOf(
-        `A call of ${this.#ask.model} was answered without a usage and counts as free`,
+        `A call of ${this.#request.model} was answered without a usage and counts as free`,
         'PURSE_USAGE_MISSING',
       );
     }
@@ -225,9 +228,9 @@ export class AdmittedCall<Args, Answer> {
 
   /** Records a call that failed: as spent where the provider may have billed it. */
   async failed(error: unknown): Promise<void> {
-    if (this.#done === null) this.#guard.failed(this.#ask);
+    if (this.#done === null) this.#guard.failed(this.#request);
     if (mayBeBilled(error)) return this.left();
-    return this.#once(() => this.#slip.release());
+    return this.#once(() => this.#hold.release());
   }
 
   get #tokens(): number {
@@ -236,14 +239,14 @@ export class AdmittedCall<Args, Answer> {
 
   /** What a call counts as whose cost nobody knows. */
   #assumedUsd(): number {
-    const { heldUsd } = this.#slip;
+    const { heldUsd } = this.#hold;
     return heldUsd > 0 ? heldUsd : (this.#estimate?.usd ?? 0);
   }
 
   async #settle(usd: number, tokens: number): Promise<void> {
     const labels = { price: this.#known.price.source.slice(0, 256).toWellFormed() };
-    const total = await this.#slip.settle({ usd, tokens, labels });
-    this.#guard.spent(this.#ask, usd, total);
+    const total = await this.#hold.settle({ usd, tokens, labels });
+    this.#guard.spent(this.#request, usd, total);
   }
 
   /** A failure is told as a warning: whoever paid for an answer gets it. */
@@ -252,7 +255,7 @@ export class AdmittedCall<Args, Answer> {
       () => undefined,
       (error: unknown) =>
         warnOf(
-          `What a call of ${this.#ask.model} for ${this.#ask.project} cost could not be recorded ` +
+          `What a call of ${this.#request.model} for ${this.#request.project} cost could not be recorded ` +
             `(${reasonOf(error)}); what was held for it counts as spent`,
           'PURSE_SETTLE_FAILED',
         ),

@@ -1,6 +1,6 @@
 import { InvalidOptionError, shown } from '../../ledger/invalid.ts';
 import { periodKey } from './period.ts';
-import { type TillSource, tillOf } from './tills.ts';
+import { type SpendSource, accountOf } from './accounts.ts';
 
 /**
  * What a project has spent in a day, by feature: `{ chat: 2.41, summarize: 0.88 }`, in USD.
@@ -21,9 +21,9 @@ import { type TillSource, tillOf } from './tills.ts';
 export async function spendReport(
   project: string,
   day: string = periodKey(new Date()),
-  store?: TillSource,
+  store?: SpendSource,
 ): Promise<Record<string, number>> {
-  return tillOf(store).report(project, checkedDay(day));
+  return accountOf(store).report(project, checkedDay(day));
 }
 
 /**
@@ -35,10 +35,10 @@ export async function spendReport(
  */
 export async function spentTotal(
   project: string,
-  store?: TillSource,
+  store?: SpendSource,
   day: string = periodKey(new Date()),
 ): Promise<number> {
-  return tillOf(store).total(project, checkedDay(day));
+  return accountOf(store).total(project, checkedDay(day));
 }
 
 function checkedDay(day: string): string {

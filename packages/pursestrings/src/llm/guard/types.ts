@@ -6,14 +6,15 @@ import type { Purse } from '../../purse.ts';
  * they are added to it, so that nothing goes unbilled. Fractions count as the next whole token.
  */
 export interface Usage {
-  readonly input: number;
-  readonly output: number;
+  // Writable: code for budget-guard adds up estimates in it.
+  input: number;
+  output: number;
   /** Input that was read from the provider's prompt cache. */
-  readonly cachedInput?: number;
+  cachedInput?: number;
   /** Hidden output, billed as output. */
-  readonly reasoning?: number;
+  reasoning?: number;
   /** Input that was written to the provider's prompt cache. Default 0. */
-  readonly cacheWrite?: number;
+  cacheWrite?: number;
 }
 
 /** What a model costs, in USD per 1,000 tokens. */
@@ -24,6 +25,11 @@ export interface PriceRow {
   cachedIn?: number;
   /** Input written to the prompt cache. Default: as `in`, and 1.25 times that for Claude. */
   cacheWriteIn?: number;
+  /**
+   * The most tokens the model writes in an answer, for requests that name no cap. Default: what is
+   * known of the model; where nothing is, such a request holds all that is left.
+   */
+  maxOutputTokens?: number;
   /** The day from which the provider no longer serves the model. Nothing here reads it. */
   retiresOn?: string;
 }
@@ -150,7 +156,7 @@ export interface GuardInternals<Answer = unknown> {
   readonly now?: () => Date;
   readonly onSpend?: (event: SpendEvent) => unknown;
   /** Reads the usage of an answer whose shape nobody here knows. */
-  readonly usageOf?: (answer: Answer) => Usage;
+  readonly usageOf?: (answer: Answer) => Usage | Promise<Usage>;
 }
 
 /** What a guard has seen fail. */

@@ -51,11 +51,11 @@ export function budgetGuardMiddleware(
 async function begin<Answer extends object>(
   guard: Guard,
   feature: string | undefined,
-  params: MiddlewareParams,
+  params: MiddlewareParams | undefined,
   { modelId }: MiddlewareModel,
   ask: () => PromiseLike<Answer>,
 ): Promise<{ readonly call: Call; readonly answer: Answer }> {
-  const { abortSignal, ...said } = params;
+  const { abortSignal, ...said } = params ?? {};
   abortSignal?.throwIfAborted();
   const args: CallArgs = { ...said, model: modelId };
   const call = await guard.admit({ args, model: modelId, feature });

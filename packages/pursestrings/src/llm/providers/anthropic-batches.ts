@@ -13,7 +13,7 @@ import type {
   Route,
   Work,
 } from './provider.ts';
-import { parseJson } from './read-json.ts';
+import { decoded, parseJson } from './read-json.ts';
 
 /**
  * Anthropic's message batches: calls at half the price, answered within a day.
@@ -66,12 +66,7 @@ function begunBy(answer: unknown): ReturnType<Work['begunBy']> {
 
 function resultOf(method: string, url: URL): ReturnType<Work['resultOf']> {
   const id = recognise(method, url) === 'result' ? ROUTE.exec(url.pathname)?.[1] : undefined;
-  if (id === undefined) return null;
-  try {
-    return decodeURIComponent(id);
-  } catch {
-    return null;
-  }
+  return id === undefined ? null : decoded(id);
 }
 
 function openResult(used: Parameters<Work['openResult']>[0]): ResultReader {

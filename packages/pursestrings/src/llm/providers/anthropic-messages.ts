@@ -4,7 +4,7 @@ import { openAnthropicStream } from './anthropic-stream.ts';
 import { readAnthropicUsage, tierName } from './anthropic-usage.ts';
 import { callShape, isObject } from './provider.ts';
 import type { BodyChanges, CallShape, JsonObject, Provider, Route } from './provider.ts';
-import { positive } from './read-json.ts';
+import { positive, textAt } from './read-json.ts';
 
 /**
  * Anthropic's messages, on its own host and at every base URL whose path ends in `/v1/messages`:
@@ -19,6 +19,7 @@ export const anthropicMessages: Provider = {
   countInput: () => Promise.resolve(null),
   rewrite,
   readUsage: readAnthropicUsage,
+  answeredBy: (body) => textAt(body, 'model'),
   asksUsage: false,
   openStream: openAnthropicStream,
   refusalBody: anthropicRefusalBody,

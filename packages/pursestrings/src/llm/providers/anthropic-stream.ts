@@ -92,6 +92,10 @@ class MessageReader implements StreamReader {
     return this.#complete;
   }
 
+  answeredBy(): string | null {
+    return typeof this.#model === 'string' ? this.#model : null;
+  }
+
   tokensSeen(): number {
     return Math.max(this.#deltas, this.#told);
   }

@@ -9,7 +9,7 @@ import { openConverseStream, readConverseUsage } from './bedrock-usage.ts';
 import { awsRefusalBody, awsRefusalHeaders } from './aws-refusal.ts';
 import { callShape, isObject } from './provider.ts';
 import type { BodyChanges, CallShape, JsonObject, Provider, Route } from './provider.ts';
-import { positive } from './read-json.ts';
+import { decoded, positive } from './read-json.ts';
 
 /**
  * Amazon Bedrock's Converse, whole and streamed:
@@ -70,14 +70,6 @@ function readCall(body: JsonObject, url: URL | null): CallShape | null {
     // The stream tells its usage unasked.
     usageAsked: true,
   });
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
 }
 
 /**

@@ -7,6 +7,7 @@ import { parseJson } from './read-json.ts';
 const HAS_USAGE = /"usageMetadata"\s*:\s*\{/;
 const HAS_GROUNDING = /"groundingMetadata"\s*:\s*\{/;
 const OUTPUT_COUNTS = /"(?:candidates|thoughts)TokenCount"\s*:\s*(\d+)/g;
+const VERSION = /"modelVersion"\s*:\s*"([^"]+)"/;
 const MAY_FINISH = /"(?:finish|block)Reason"\s*:\s*"/;
 
 /** Models that say why they end in every chunk. */
@@ -46,6 +47,7 @@ export function openGeminiStream(
     usage,
     complete: () => finished >= shape.choices && !ALWAYS_FINISHED.test(shape.model),
     tokensSeen: () => tokensSeen,
+    answeredBy: () => VERSION.exec(last ?? '')?.[1] ?? null,
   };
 }
 

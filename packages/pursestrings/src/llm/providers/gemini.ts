@@ -5,7 +5,7 @@ import { billsEachSearch, readGeminiUsage, tierName } from './gemini-usage.ts';
 import { googleRefusalBody } from './google-refusal.ts';
 import { callShape } from './provider.ts';
 import type { BodyChanges, CallShape, JsonObject, Provider, Route } from './provider.ts';
-import { largest, positive } from './read-json.ts';
+import { decoded, largest, positive, textAt, wholeNumber } from './read-json.ts';
 
 /**
  * Gemini's `generateContent` and `embedContent`, whole and streamed, on the Gemini API and on
@@ -20,6 +20,7 @@ export const gemini: Provider = {
   countInput: () => Promise.resolve(null),
   rewrite,
   readUsage: readGeminiUsage,
+  answeredBy: (body) => textAt(body, 'modelVersion'),
   asksUsage: false,
   openStream: openGeminiStream,
   refusalBody: googleRefusalBody,
@@ -55,14 +56,6 @@ function targetOf(url: URL): Target | null {
   return { model: kind === 'models' ? name : `${kind}/${name}`, method };
 }
 
-function decoded(path: string): string {
-  try {
-    return decodeURIComponent(path);
-  } catch {
-    return path;
-  }
-}
-
 function readCall(body: JsonObject, url: URL | null): CallShape | null {
   if (url === null) return readWithoutUrl(body);
   const target = targetOf(url);
@@ -83,7 +76,7 @@ const IMAGE_OUTPUT_TOKENS = 2_520;
 function readGeneration(body: JsonObject, { model, method }: Target): CallShape | null {
   if (body.contents === undefined) return null;
   const config = objectField(body, 'generationConfig');
-  const choices = positive(field(config, 'candidateCount')) ?? 1;
+  const choices = wholeNumber(field(config, 'candidateCount')) ?? 1;
   const modalities = JSON.stringify(field(config, 'responseModalities') ?? []).toUpperCase();
   const outputImage = modalities.includes('IMAGE') || /-image/.test(model);
   return callShape({

@@ -91,6 +91,10 @@ const SPENDING_PATH: RegExp = new RegExp(
     'videos',
     'realtime/\\w+',
     'models/[^/]+:\\w+',
+    // Vercel's AI Gateway names the model in a header.
+    '(?:language|embedding|image|video|speech|transcription|reranking)-model',
+    // Cloudflare's Workers AI, directly and behind its gateway.
+    '(?:ai/run|workers-ai)/@?[\\w-]+/.+',
     'converse(?:-stream)?',
     'invoke(?:-with-response-stream)?',
   ].join('|')})/?$`,
@@ -98,17 +102,16 @@ const SPENDING_PATH: RegExp = new RegExp(
 );
 
 /**
- * Why a request that nobody recognised must not go out unmetered, or null when it may: a POST to a
- * provider's own host, or one that looks like a model call, by its path or by a `model` in its
- * JSON.
+ * Why a POST that nobody recognised must not go out unmetered, by where it goes: to a provider's
+ * own host, or to a path of model calls. Null when nothing says so.
  */
-export function suspicion(method: string, url: URL, body: unknown): string | null {
-  if (method !== 'POST') return null;
+export function suspiciousRoute(url: URL): string | null {
   const owner = hostOf(url)?.name ?? findProvider({ providerApiUrl: url.href })?.name;
   if (owner !== undefined) return `${url.host} is a host of ${owner}`;
-  if (SPENDING_PATH.test(url.pathname)) return 'its path is one of model calls';
-  if (typeof body === 'string' && /"model"\s*:\s*"/.test(body.slice(0, 65_536))) {
-    return 'its body names a model';
-  }
-  return null;
+  return SPENDING_PATH.test(url.pathname) ? 'its path is one of model calls' : null;
+}
+
+/** Why it must not, by the beginning of its body. */
+export function suspiciousBody(text: string | null): string | null {
+  return text !== null && /"model"\s*:\s*"/.test(text) ? 'its body names a model' : null;
 }

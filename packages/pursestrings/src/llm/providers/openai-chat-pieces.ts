@@ -1,5 +1,6 @@
 import type { Pieces } from '../usage.ts';
 import { hostOf } from './hosts.ts';
+import { ALWAYS_SEARCHES, previewSearchPiece } from './openai-fields.ts';
 import { isObject } from './provider.ts';
 import type { JsonObject } from './provider.ts';
 
@@ -23,7 +24,9 @@ export function piecesOf(body: JsonObject, model: string, url: URL | null): Piec
   const always = hostOf(url)?.pieces;
   const pieces: Record<string, number> = { ...always };
   // Where every request has its price, that is the price of its search.
-  if (always?.requests === undefined && searchesWeb(body, model)) pieces[searchOf(model)] = 1;
+  if (always?.requests === undefined && searchesWeb(body, model)) {
+    pieces[previewSearchPiece(model)] = 1;
+  }
   for (const tool of listOf(body.tools)) {
     if (!isObject(tool) || RUN_BY_CALLER.has(tool.type)) continue;
     // Such as Groq's `browser_search`: https://console.groq.com/docs/browser-search
@@ -36,20 +39,12 @@ export function piecesOf(body: JsonObject, model: string, url: URL | null): Piec
   return pieces;
 }
 
-/**
- * GPT-4 and its kin search by the older tool, at another price:
- * https://developers.openai.com/api/docs/pricing#built-in-tools
- */
-function searchOf(model: string): string {
-  return /^(?:ft:)?(?:gpt-4|chatgpt-4o)/.test(model) ? 'web_search_previews' : 'web_searches';
-}
-
 /** True when the call searches the web: because it asks to, or because its model always does. */
 function searchesWeb(body: JsonObject, model: string): boolean {
   const { web_search_options: options, search_parameters: live } = body;
   if (options !== undefined && options !== null) return true;
   // https://openrouter.ai/docs/features/web-search
-  if (/-search-(preview|api)|:online$/.test(model)) return true;
+  if (ALWAYS_SEARCHES.test(model)) return true;
   if (listOf(body.plugins).some((plugin) => isObject(plugin) && plugin.id === 'web')) return true;
   // https://docs.x.ai/docs/guides/live-search
   return isObject(live) && live.mode !== 'off';

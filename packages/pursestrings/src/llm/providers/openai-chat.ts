@@ -14,7 +14,7 @@ import type {
   Route,
   StreamReader,
 } from './provider.ts';
-import { largest, parseJson, positive } from './read-json.ts';
+import { largest, parseJson, positive, textAt } from './read-json.ts';
 
 /**
  * OpenAI's chat completions, on its own host and at every base URL whose path ends in
@@ -28,6 +28,7 @@ export const openaiChat: Provider = {
   countInput: countChatInput,
   rewrite,
   readUsage: readChatUsage,
+  answeredBy: (body) => textAt(body, 'model'),
   asksUsage: true,
   openStream,
   refusalBody: openaiRefusalBody,
@@ -98,6 +99,7 @@ const HAS_OUTPUT = /"(?:content|arguments|refusal|reasoning_content|reasoning|te
 
 function openStream(shape: CallShape, onText: OnText): StreamReader {
   let usage: Usage | null = null;
+  let model: string | null = null;
   let complete = false;
   let tokensSeen = 0;
   return {
@@ -115,6 +117,7 @@ function openStream(shape: CallShape, onText: OnText): StreamReader {
       const read = isObject(chunk) ? readChatUsage(chunk) : null;
       if (!isObject(chunk) || read === null) return false;
       usage = read;
+      model = textAt(chunk, 'model') ?? model;
       const choices: readonly unknown[] = Array.isArray(chunk.choices) ? chunk.choices : [];
       const extra = Array.isArray(chunk.choices) && choices.length === 0;
       // Some hosts tell the usage together with the reason why the answer ends.
@@ -124,6 +127,7 @@ function openStream(shape: CallShape, onText: OnText): StreamReader {
     usage: () => usage,
     complete: () => complete,
     tokensSeen: () => tokensSeen,
+    answeredBy: () => model,
   };
 }
 

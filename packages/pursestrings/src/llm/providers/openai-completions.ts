@@ -14,7 +14,7 @@ import type {
   Route,
   StreamReader,
 } from './provider.ts';
-import { parseJson, positive } from './read-json.ts';
+import { parseJson, positive, wholeNumber, textAt } from './read-json.ts';
 
 /** What OpenAI writes at most where the request names no cap; other servers write on. */
 const DEFAULT_MAX_TOKENS = 16;
@@ -35,6 +35,7 @@ export const openaiCompletions: Provider = {
   rewrite,
   // The usage has the names of chat completions.
   readUsage: (body, shape) => openaiChat.readUsage(body, shape),
+  answeredBy: (body) => textAt(body, 'model'),
   asksUsage: true,
   openStream,
   refusalBody: openaiRefusalBody,
@@ -58,7 +59,7 @@ function readCall(body: JsonObject, url: URL | null): CallShape | null {
     streamed: body.stream === true,
     serviceTier: typeof tier === 'string' ? tier : null,
     // All that are made are billed, not only the best of them.
-    choices: prompts(body) * Math.max(positive(body.n) ?? 1, positive(body.best_of) ?? 1),
+    choices: prompts(body) * Math.max(wholeNumber(body.n) ?? 1, wholeNumber(body.best_of) ?? 1),
     outputCap: positive(body.max_tokens) ?? (caps ? DEFAULT_MAX_TOKENS : null),
     usageAsked: options.include_usage === true || hostOf(url)?.usageUnasked === true,
   });

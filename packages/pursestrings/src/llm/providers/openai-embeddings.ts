@@ -5,7 +5,8 @@ import { modelOf, textsOf } from './openai-fields.ts';
 import { openaiRefusalBody } from './openai-refusal.ts';
 import { callShape, isObject } from './provider.ts';
 import type { CallShape, InputBound, JsonObject, Provider, StreamReader } from './provider.ts';
-import { count } from './read-json.ts';
+import { count, textAt } from './read-json.ts';
+import { reportedCost } from './reported-cost.ts';
 
 /**
  * The models of OpenAI count in the encoding of GPT-4:
@@ -30,6 +31,7 @@ export const openaiEmbeddings: Provider = {
   countInput,
   rewrite: (body) => body,
   readUsage,
+  answeredBy: (body) => textAt(body, 'model'),
   asksUsage: false,
   openStream: () => UNREAD,
   refusalBody: openaiRefusalBody,
@@ -84,7 +86,13 @@ function readUsage(body: unknown, shape: CallShape | null): Usage | null {
   const total = count(usage.total_tokens);
   const inputTokens = count(usage.prompt_tokens) ?? total;
   if (inputTokens === undefined || inputTokens === 0) return null;
-  const read: Usage = { inputTokens: Math.max(inputTokens, total ?? 0), outputTokens: 0 };
+  const cost = reportedCost(usage);
+  if (cost === null) return null;
+  const read: Usage = {
+    inputTokens: Math.max(inputTokens, total ?? 0),
+    outputTokens: 0,
+    ...(cost === undefined ? {} : { reportedUsd: cost }),
+  };
   return isConsistent(read) ? read : null;
 }
 

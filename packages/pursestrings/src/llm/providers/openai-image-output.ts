@@ -1,5 +1,5 @@
 import type { JsonObject } from './provider.ts';
-import { wholeNumber } from './openai-fields.ts';
+import { wholeNumber } from './read-json.ts';
 
 /** Each partial image of a stream costs so many output tokens more. */
 const PARTIAL_IMAGE_TOKENS = 100;
@@ -60,8 +60,8 @@ function areaTokens(quality: unknown, size: unknown): number {
 }
 
 function byQuality(table: ByQuality, quality: unknown): number {
-  const named = typeof quality === 'string' ? table[quality] : undefined;
-  return named ?? Math.max(...Object.values(table));
+  if (typeof quality === 'string' && Object.hasOwn(table, quality)) return table[quality] ?? 0;
+  return Math.max(...Object.values(table));
 }
 
 /** Zeros for a size that is left to the model. */

@@ -1,7 +1,7 @@
 import { isConsistent } from '../usage.ts';
 import type { Usage } from '../usage.ts';
 import { imageTokens } from './openai-image-output.ts';
-import { modelOf, wholeNumber } from './openai-fields.ts';
+import { modelOf } from './openai-fields.ts';
 import { openaiRefusalBody } from './openai-refusal.ts';
 import { callShape, FormFile, isObject } from './provider.ts';
 import type {
@@ -12,7 +12,7 @@ import type {
   Route,
   StreamReader,
 } from './provider.ts';
-import { count, parseJson } from './read-json.ts';
+import { count, parseJson, wholeNumber } from './read-json.ts';
 
 /** Models that are billed by the token; all others by the image. */
 const BY_TOKEN = /^(?:gpt-image|chatgpt-image)/;

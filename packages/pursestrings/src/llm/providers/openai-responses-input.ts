@@ -1,6 +1,6 @@
 import { countTokens, hasTokenizer } from '../tokenizer.ts';
 import { dataUrlCharacters, inputImageTokens } from './openai-image-input.ts';
-import { rememberedTokens } from './openai-responses-memory.ts';
+import { rememberedItem, rememberedTokens } from './openai-responses-memory.ts';
 import { feedingTools } from './openai-responses-tools.ts';
 import { isObject } from './provider.ts';
 import type { CallShape, InputBound, JsonObject } from './provider.ts';
@@ -150,15 +150,26 @@ function readItem(item: JsonObject, found: Found): void {
     if (typeof item.result === 'string') found.dataCharacters += item.result.length;
     return;
   }
+  if (type === 'item_reference') {
+    readReference(item.id, 'an item, given by its id', found);
+    return;
+  }
   if (!TEXT_ITEMS.has(type)) {
     found.unbounded ??= `an item of type ${JSON.stringify(type)}`;
     return;
   }
   if (type === 'reasoning' && typeof item.encrypted_content !== 'string') {
     // Named by its id only: what was thought lies at OpenAI, and is input again.
-    found.unbounded ??= 'earlier reasoning, given by its id';
+    readReference(item.id, 'earlier reasoning, given by its id', found);
   }
   for (const [name, value] of Object.entries(item)) readField(name, value, found);
+}
+
+/** An item that lies at OpenAI: it costs what it holds, as far as that is known here. */
+function readReference(id: unknown, name: string, found: Found): void {
+  const tokens = typeof id === 'string' ? rememberedItem(id, found.model) : null;
+  if (tokens === null) found.unbounded ??= name;
+  else found.tokens += tokens;
 }
 
 function readField(name: string, value: unknown, found: Found): void {

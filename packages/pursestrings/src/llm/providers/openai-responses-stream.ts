@@ -15,7 +15,7 @@ import type {
   StreamReader,
   Work,
 } from './provider.ts';
-import { parseJson } from './read-json.ts';
+import { decoded, parseJson, textAt } from './read-json.ts';
 
 /**
  * The type of an event. Quotes inside of strings are escaped, so nothing that is generated looks
@@ -43,6 +43,7 @@ export function openResponsesStream(shape: CallShape, onText: OnText): StreamRea
   let complete = false;
   let tokensSeen = 0;
   let workId: string | null | undefined;
+  let model: string | null = null;
   return {
     read(data) {
       const type = EVENT_TYPE.exec(data)?.[1];
@@ -56,6 +57,7 @@ export function openResponsesStream(shape: CallShape, onText: OnText): StreamRea
       const event = responseEvent(data);
       if (event === null) return false;
       const { response } = event;
+      model = textAt(response, 'model') ?? model;
       if (event.ended) {
         complete = true;
         usage = readResponsesUsage(response, shape);
@@ -68,6 +70,7 @@ export function openResponsesStream(shape: CallShape, onText: OnText): StreamRea
     usage: () => usage,
     complete: () => complete,
     tokensSeen: () => tokensSeen,
+    answeredBy: () => model,
     workId: () => (complete ? null : (workId ?? null)),
   };
 }
@@ -111,7 +114,7 @@ export const backgroundResponses: Work = {
   resultOf(method, url) {
     const [, id, cancels] = RESULT_PATH.exec(url.pathname) ?? [];
     if (id === undefined || method !== (cancels === undefined ? 'GET' : 'POST')) return null;
-    return decodeURIComponent(id);
+    return decoded(id);
   },
 
   openResult: (used) => new BackgroundResult(used),

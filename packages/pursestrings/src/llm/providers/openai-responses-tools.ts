@@ -1,4 +1,5 @@
 import type { Pieces } from '../usage.ts';
+import { previewSearchPiece } from './openai-fields.ts';
 import { isObject } from './provider.ts';
 import type { JsonObject } from './provider.ts';
 
@@ -69,10 +70,7 @@ export function toolPieces(tools: unknown, model: string, calls: number): Pieces
 
 function pieceOf(tool: JsonObject, model: string): string {
   const type = String(tool.type);
-  if (type.startsWith('web_search_preview')) {
-    // Reasoning models pay the plain price for it too, and for the results in tokens.
-    return /^(?:ft:)?(?:gpt-4|chatgpt-4o)/.test(model) ? 'web_search_previews' : 'web_searches';
-  }
+  if (type.startsWith('web_search_preview')) return previewSearchPiece(model);
   if (type.startsWith('web_search')) return 'web_searches';
   if (type === 'file_search') return 'file_searches';
   if (type === 'image_generation') return 'image_generations';

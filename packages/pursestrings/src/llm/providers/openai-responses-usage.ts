@@ -1,10 +1,11 @@
 import { isConsistent } from '../usage.ts';
 import type { Pieces, Usage } from '../usage.ts';
-import { rememberResponse } from './openai-responses-memory.ts';
+import { rememberItems, rememberResponse } from './openai-responses-memory.ts';
 import { toolPieces, usedPieces } from './openai-responses-tools.ts';
 import { isObject } from './provider.ts';
 import type { CallShape, JsonObject } from './provider.ts';
 import { count } from './read-json.ts';
+import { reportedCost } from './reported-cost.ts';
 
 /**
  * With these models each search costs so many input tokens, whatever it found. Whether a usage
@@ -33,6 +34,8 @@ export function failedUncounted(response: JsonObject): boolean {
  */
 export function readResponsesUsage(body: unknown, shape: CallShape | null): Usage | null {
   if (!isObject(body)) return null;
+  // The last event of a stream holds the whole response.
+  if (shape === null && isObject(body.response)) return readResponsesUsage(body.response, null);
   const whole = body.object === 'response' || body.object === 'response.compaction';
   if (whole && failedUncounted(body)) {
     return { inputTokens: 0, outputTokens: 0, ...piecesOf(body, shape) };
@@ -61,6 +64,8 @@ function readCounts(usage: JsonObject, shape: CallShape | null): Usage | null {
   const outputTokens = total > inputTokens + output ? total - inputTokens : output;
   // Servers that do not count say zero, but no call is made of nothing.
   if (inputTokens === 0 && outputTokens === 0) return null;
+  const cost = reportedCost(usage);
+  if (cost === null) return null;
   const inputs = isObject(usage.input_tokens_details) ? usage.input_tokens_details : {};
   const outputs = isObject(usage.output_tokens_details) ? usage.output_tokens_details : {};
   const writes = isObject(inputs.cache_write_tokens_details)
@@ -76,13 +81,18 @@ function readCounts(usage: JsonObject, shape: CallShape | null): Usage | null {
     inputAudioTokens: count(inputs.audio_tokens) ?? 0,
     outputAudioTokens: count(outputs.audio_tokens) ?? 0,
     reasoningTokens: count(outputs.reasoning_tokens) ?? 0,
+    ...(cost === undefined ? {} : { reportedUsd: cost }),
   };
 }
 
-/** Others write `input_tokens` too: Anthropic without a total, images and audio with parts. */
+/**
+ * Others write `input_tokens` too: Anthropic without a total, images and audio with parts, the
+ * realtime API and LangChain with details by a name that is one letter shorter.
+ */
 function isPlain(usage: JsonObject): boolean {
   const details = usage.input_tokens_details;
   if (usage.total_tokens === undefined || usage.type !== undefined) return false;
+  if ((usage.input_token_details ?? usage.output_token_details) !== undefined) return false;
   return !isObject(details) || (details.text_tokens ?? details.image_tokens) === undefined;
 }
 
@@ -96,8 +106,12 @@ function fixedBlockTokens(response: JsonObject, usage: Usage): number {
   return (usage.pieces?.web_searches ?? 0) * FIXED_BLOCK_TOKENS;
 }
 
-/** Keeps in mind how long a conversation has become, for the response that continues it. */
+/**
+ * Keeps in mind how long a conversation has become, and each part of what was written, for the
+ * response that continues it.
+ */
 export function remember(response: JsonObject, model: string, usage: Usage | null): void {
+  rememberItems(response.output, model, usage?.outputTokens ?? null);
   if (typeof response.id !== 'string') return;
   if (usage !== null) rememberResponse(response.id, model, usage.inputTokens + usage.outputTokens);
 }

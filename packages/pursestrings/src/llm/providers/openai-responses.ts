@@ -6,7 +6,7 @@ import { toolCallBound, toolPieces } from './openai-responses-tools.ts';
 import { readResponsesUsage, remember } from './openai-responses-usage.ts';
 import { callShape, isObject } from './provider.ts';
 import type { BodyChanges, CallShape, JsonObject, Provider, Route } from './provider.ts';
-import { positive } from './read-json.ts';
+import { positive, textAt } from './read-json.ts';
 
 /**
  * OpenAI's responses, on its own host and at every base URL whose path ends in `/responses`:
@@ -24,6 +24,7 @@ export const openaiResponses: Provider = {
     if (shape !== null && isObject(body)) remember(body, shape.model, usage);
     return usage;
   },
+  answeredBy: (body) => textAt(body, 'model'),
   asksUsage: false,
   openStream: openResponsesStream,
   work: backgroundResponses,

@@ -1,5 +1,6 @@
 import { isConsistent } from '../usage.ts';
 import type { Usage } from '../usage.ts';
+import { hostOf } from './hosts.ts';
 import { modelOf, textsOf } from './openai-fields.ts';
 import { openaiRefusalBody } from './openai-refusal.ts';
 import { callShape, FormFile, isObject } from './provider.ts';
@@ -30,6 +31,12 @@ const TOKENS_PER_SECOND = 20;
 /** What one call of these models reads and writes, unless it is cut into chunks. */
 const MAX_INPUT_TOKENS = 16_000;
 const MAX_OUTPUT_TOKENS = 2_000;
+
+/**
+ * Groq bills ten seconds for a shorter file; its answers say by a field of their own that they are
+ * Groq's: https://console.groq.com/docs/speech-to-text, 2026-11-22.
+ */
+const GROQ_SECONDS = 10;
 
 /** Tokens of the frame around a prompt. */
 const FRAME_TOKENS = 64;
@@ -69,7 +76,8 @@ function readCall(body: JsonObject, url: URL | null): CallShape | null {
       : MAX_OUTPUT_TOKENS;
     return callShape({ ...shared, outputCap, cappable: false, usageAsked: true });
   }
-  const pieces = { audio_seconds: seconds };
+  const least = hostOf(url)?.name === 'groq' ? GROQ_SECONDS : 0;
+  const pieces = { audio_seconds: Math.max(seconds, least) };
   return callShape({ ...shared, outputCap: 0, cappable: false, usageAsked: true, pieces });
 }
 
@@ -108,9 +116,10 @@ function readUsage(body: unknown, shape: CallShape | null): Usage | null {
   if (!isObject(body)) return null;
   const usage = isObject(body.usage) ? body.usage : body;
   if (usage.type === 'tokens') return readTokens(usage);
-  if (usage.type === 'duration') return readSeconds(usage.seconds);
+  const least = isObject(body.x_groq) ? GROQ_SECONDS : 0;
+  if (usage.type === 'duration') return readSeconds(usage.seconds, least);
   if (shape?.pieces.audio_seconds === undefined) return null;
-  return readSeconds(body.duration);
+  return readSeconds(body.duration, least);
 }
 
 function readTokens(usage: JsonObject): Usage | null {
@@ -127,9 +136,10 @@ function readTokens(usage: JsonObject): Usage | null {
 }
 
 /** A second that has begun counts as a whole one. */
-function readSeconds(seconds: unknown): Usage | null {
+function readSeconds(seconds: unknown, least: number): Usage | null {
   if (typeof seconds !== 'number' || !(seconds > 0 && seconds < 1e9)) return null;
-  return { inputTokens: 0, outputTokens: 0, pieces: { audio_seconds: Math.ceil(seconds) } };
+  const pieces = { audio_seconds: Math.max(Math.ceil(seconds), least) };
+  return { inputTokens: 0, outputTokens: 0, pieces };
 }
 
 const DELTA = /"type"\s*:\s*"transcript\.text\.delta"/;

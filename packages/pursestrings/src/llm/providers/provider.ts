@@ -112,6 +112,8 @@ export interface StreamReader {
   complete(): boolean;
   /** Output tokens that were certainly generated, by what was seen. */
   tokensSeen(): number;
+  /** The name that the answer gives its model, or null. Prices never go by it. */
+  answeredBy?(): string | null;
   /** The id of work that goes on when this stream is left, or null. */
   workId?(): string | null;
 }
@@ -168,6 +170,8 @@ export interface Provider {
    * it cannot be right.
    */
   readUsage(body: unknown, shape: CallShape | null): Usage | null;
+  /** The name that a whole answer gives its model, or null. Prices never go by it. */
+  answeredBy?(body: unknown): string | null;
   /** True when a stream reports its usage only where the request asks for it. */
   readonly asksUsage: boolean;
   openStream(shape: CallShape, onText: OnText): StreamReader;

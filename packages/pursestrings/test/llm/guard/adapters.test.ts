@@ -182,4 +182,14 @@ describe('the AI SDK', () => {
     expect(await spent()).toBeGreaterThanOrEqual(await billed());
     expect(await spent()).toBeGreaterThanOrEqual(0.0005);
   });
+
+  it('takes a call that shows nothing of its request', async () => {
+    const { options, spent } = await kit();
+    const usage = { inputTokens: 1_000, outputTokens: 1_000 };
+    const middleware = budgetGuardMiddleware(options);
+    const call = { doGenerate: async () => ({ usage }), model: { modelId: 'gpt-4o' } };
+    expect(await middleware.wrapGenerate(call as never)).toEqual({ usage });
+    // USD 2.50 and 10 a million: https://platform.openai.com/docs/pricing, 2026-11-22.
+    expect(await spent()).toBe(0.0125);
+  });
 });

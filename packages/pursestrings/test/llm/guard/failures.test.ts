@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 
 import { PurseError } from '../../../src/ledger/invalid.ts';
@@ -12,11 +13,14 @@ import {
   spentTotal,
   UnknownModelError,
   UnknownUsageShapeError,
+  type Usage,
 } from '../../../src/llm/guard/index.ts';
 import { rejection } from '../fixture.ts';
 import {
+  DOLLAR,
   expectHeld,
   fakeClient,
+  fulfilled,
   kit,
   newProject,
   REQUEST,
@@ -24,6 +28,9 @@ import {
   watchConsole,
   watchWarnings,
 } from './fixture.ts';
+
+/** A promise that is no instance of this realm's Promise, as test runners and sandboxes make them. */
+const REJECTED = 'Promise.reject(new Error("mine"))';
 
 describe('an unknown model', () => {
   it('is refused before it is paid for', async () => {
@@ -58,10 +65,35 @@ describe('an unknown model', () => {
     expect(await spent()).toBe(0.001);
   });
 
+  it('lets calls go out side by side once it is known how much it writes', async () => {
+    const { create, client } = kit({ dailyCapUSD: 1 }, { input: 0, output: 9 });
+    definePrice('acme-7000', { in: 0, out: 0.1 });
+    const three = [1, 2, 3];
+    expect(await fulfilled(three.map(() => create({ model: 'acme-7000' })))).toBe(1);
+    definePrice('acme-7000', { in: 0, out: 0.1, maxOutputTokens: 1_000 });
+    expect(await fulfilled(three.map(() => create({ model: 'acme-7000' })))).toBe(3);
+    expect(client.calls).toBe(4);
+    expect(() => definePrice('acme-7000', { in: 0, out: 1, maxOutputTokens: 0.5 })).toThrow(/max/);
+  });
+
   it('is what a request without a model asks for', async () => {
     const { create, client } = kit();
     await expect(create({} as Request)).rejects.toThrow(UnknownModelError);
     expect(client.calls).toBe(0);
+  });
+});
+
+describe('a request that JSON cannot say', () => {
+  it.each([
+    ['a bigint', 5n],
+    ['itself', REQUEST],
+  ])('holds all that is left (%s)', async (_, seed) => {
+    const { create, client, spent } = kit({ dailyCapUSD: 1 }, null);
+    const request: Record<string, unknown> = { ...REQUEST, seed };
+    if (seed === REQUEST) request['seed'] = request;
+    await create(request as unknown as Request);
+    expect(client.calls).toBe(1);
+    expect(await spent()).toBe(1);
   });
 });
 
@@ -102,6 +134,7 @@ describe('a missing usage', () => {
     ['answers nothing', () => undefined as never],
     ['answers less than nothing', () => ({ input: -1, output: 1 })],
     ['answers without end', () => ({ input: Number.POSITIVE_INFINITY, output: 1 })],
+    ['throws later', async (): Promise<never> => Promise.reject(new Error('mine'))],
   ])('is what a usageOf that %s leaves', async (_, usageOf) => {
     watchWarnings();
     const project = newProject();
@@ -110,6 +143,16 @@ describe('a missing usage', () => {
     const ai = guard(client, { project, dailyCapUSD: 50, store }, { usageOf });
     expect(await ai.create(REQUEST)).toMatchObject({ id: 1 });
     expectHeld(await spentTotal(project, store));
+  });
+});
+
+describe('a usageOf that answers later', () => {
+  it('is waited for', async () => {
+    const project = newProject();
+    const store = new MemoryStore();
+    const usageOf = async (): Promise<Usage> => DOLLAR;
+    await guard(fakeClient(null), { project, dailyCapUSD: 50, store }, { usageOf }).create(REQUEST);
+    expect(await spentTotal(project, store)).toBe(1);
   });
 });
 
@@ -122,6 +165,7 @@ describe('a callback that throws', () => {
   it.each([
     ['onSpend', { onSpend: fail }],
     ['onSpend, later', { onSpend: failLater }],
+    ['onSpend, by a promise of another realm', { onSpend: () => runInNewContext(REJECTED) }],
     ['onThreshold', { onThreshold: fail, thresholdFraction: 0.01 }],
   ])('%s: loses no answer and no charge', async (_, options) => {
     const codes = watchWarnings();

@@ -6,6 +6,7 @@ import {
   cost,
   definePrice,
   guard,
+  type GuardOptions,
   MemoryStore,
   normalizeUsage,
   PRICES,
@@ -144,7 +145,9 @@ describe('guard, as budget-guard 0.2 has it', () => {
     await ai.create({ model: 'gpt-4o' });
     await ai.create({ model: 'gpt-4o' });
     expect(lines).toHaveLength(2);
-    expect(lines[0]).toContain(project);
+    expect(lines[0]).toBe(
+      `Project "${project}" has spent 1 USD of its cap of 1 USD; the call goes ahead, because onCap is 'warn'.`,
+    );
     expect(client.calls).toBe(3);
     expect(await spentTotal(project, store)).toBe(3);
   });
@@ -155,6 +158,53 @@ describe('guard, as budget-guard 0.2 has it', () => {
     await ai.create({ model: 'gpt-4o', messages: [{ role: 'user', content: 'hi' }] });
     await ai.create({ model: 'gpt-4o', messages: [{ role: 'user', content: 'hi' }] });
     expect(client.calls).toBe(2);
+  });
+
+  it('is the client itself in all else', async () => {
+    class Client {
+      #calls = 0;
+      get calls(): number {
+        return this.#calls;
+      }
+      async create({ model }: { model: string }) {
+        this.#calls += 1;
+        return { model, usage: DOLLAR };
+      }
+      [Symbol.toPrimitive](): number {
+        return this.#calls;
+      }
+    }
+    const client = new Client();
+    const ai = guard(client, { project: newProject(), dailyCapUSD: 9 });
+    const { create } = ai;
+    await create({ model: 'gpt-4o' });
+    expect(ai).toBeInstanceOf(Client);
+    expect(ai.calls).toBe(1);
+    expect(Number(ai)).toBe(1);
+    Object.defineProperty(ai, 'create', { value: async () => 'a stub' });
+    expect(await ai.create({ model: 'gpt-4o' })).toBe('a stub');
+    expect(await client.create({ model: 'gpt-4o' })).toBe('a stub');
+  });
+
+  it('takes options of the plain type for any client, and a usage that is added up', async () => {
+    const estimate: Usage = { input: 0, output: 0 };
+    const options: GuardOptions = {
+      project: newProject(),
+      dailyCapUSD: 9,
+      estimateUsage({ model }) {
+        estimate.output += model.length;
+        return estimate;
+      },
+    };
+    // `model` beside fields that are told by name: no index signature.
+    interface Named {
+      readonly model: string;
+      readonly messages: readonly string[];
+    }
+    const client = { create: async ({ model }: Named) => ({ model, usage: DOLLAR }) };
+    const answer = await guard(client, options).create({ model: 'gpt-4o', messages: [] });
+    expect(answer.model).toBe('gpt-4o');
+    expect(estimate.output).toBe(6);
   });
 
   it('passes other options of a call on to the client, and nothing else', async () => {
@@ -208,9 +258,15 @@ describe('prices', () => {
     expect(cost('gemini-2.5-pro', { input: 400_000, output: 0 })).toBe(1);
   });
 
-  it('finds a model of Bedrock under the prefix of a region', () => {
+  it('costs a model of Bedrock what Bedrock takes, more in one region than in any', () => {
     const usage = { input: 1_000, output: 0 };
     expect(cost('us.anthropic.claude-sonnet-4-20250514-v1:0', usage)).toBe(0.003);
+    // USD 3 a million, and 3.30 for one region: https://aws.amazon.com/bedrock/pricing/, 2026-11-22.
+    expect(cost('global.anthropic.claude-sonnet-4-5-20250929-v1:0', usage)).toBe(0.003);
+    expect(cost('us.anthropic.claude-sonnet-4-5-20250929-v1:0', usage)).toBe(0.0033);
+    // USD 5 and 5.50.
+    expect(cost('eu.anthropic.claude-opus-4-5-20251101-v1:0', usage)).toBe(0.0055);
+    expect(cost('openai.gpt-oss-120b-1:0', usage)).toBe(0.00015);
   });
 
   it('bills parts that cannot lie inside their whole beside it', () => {

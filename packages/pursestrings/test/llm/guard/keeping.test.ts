@@ -121,13 +121,18 @@ function plainStore(): SpendStore {
 }
 
 describe('a store that fails', () => {
-  function failingStore(): { store: SpendStore; down: boolean } {
+  function failingStore(): {
+    store: SpendStore;
+    down: boolean;
+    failing(key: string): boolean;
+  } {
     const inner = plainStore();
     const state = {
       down: false,
+      failing: (key: string): boolean => key === '',
       store: {
         add: (key: string, usd: number) => {
-          if (state.down) throw new Error('down');
+          if (state.down || state.failing(key)) throw new Error('down');
           return inner.add(key, usd);
         },
         get: (key: string) => {
@@ -166,5 +171,31 @@ describe('a store that fails', () => {
     expect(codes).toEqual(['PURSE_SETTLE_FAILED']);
     state.down = false;
     expectHeld(await spentTotal(project, state.store));
+  });
+
+  it.each([
+    ['while it is held for', (key: string, adds: number) => key.includes('__total__') && adds < 3],
+    ['from then on for a while', (_: string, adds: number) => adds === 2 || adds === 3],
+    ['when it is settled', (_: string, adds: number) => adds >= 3 && adds <= 6],
+  ])('%s: the one place of a last call is not lost', async (_, fails) => {
+    watchWarnings();
+    const state = failingStore();
+    let adds = 0;
+    state.failing = (key) => {
+      adds += 1;
+      return fails(key, adds);
+    };
+    const client = fakeClient({ input: 0, output: 1 });
+    // A request without an output cap: it may cost more than a cent.
+    const options = { project: newProject(), store: state.store };
+    const ai = guard(client, { ...options, dailyCapUSD: 0.01 });
+    await ai.create({ model: 'gpt-4o' }).catch(() => undefined);
+    adds = 100;
+    client.calls = 0;
+    // What was held may count as spent, so there is a wider cap now.
+    const wider = guard(client, { ...options, dailyCapUSD: 0.02 });
+    await wider.create({ model: 'gpt-4o' });
+    await wider.create({ model: 'gpt-4o' });
+    expect(client.calls).toBe(2);
   });
 });

@@ -14,7 +14,7 @@ import {
   spendReport,
   type SpendStore,
   spentTotal,
-  type TillSource,
+  type SpendSource,
 } from '../../../src/llm/guard/index.ts';
 import { openPurse, type Purse } from '../../../src/purse.ts';
 import { until } from '../fixture.ts';
@@ -113,7 +113,7 @@ describe.each(SOURCES)('100 parallel calls on %s', (_, makeSource) => {
     const client = fakeClient();
     const ai = guard(client, { project, dailyCapUSD: 10, ...source, ...options });
     const ok = await fulfilled(Array.from({ length: CALLS }, () => ai.create(request)));
-    const place: TillSource = source.purse ?? source.store;
+    const place: SpendSource = source.purse ?? source.store;
     const spent = await spentTotal(project, place);
     const report = await spendReport(project, undefined, place);
     // Nothing is held any more: what is left can be spent.

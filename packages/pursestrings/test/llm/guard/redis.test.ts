@@ -60,17 +60,21 @@ describe('redisStore', () => {
   });
 
   it('takes a cursor that is a number, and a total that is one, as node-redis 4 gives them', async () => {
-    const old: RedisLike = {
+    const cursors: unknown[] = [];
+    const old: RedisLike<number> = {
       ...redis,
       incrByFloat: async (key, amount) => Number(await redis.incrByFloat(key, amount)),
       scan: async (cursor, options) => {
-        const page = await redis.scan(cursor, options);
+        cursors.push(cursor);
+        const page = await redis.scan(String(cursor) as never, options);
         return { ...page, cursor: Number(page.cursor) };
       },
     };
     const store = redisStore(old, { keyPrefix: 'old:' });
     expect(await store.add('k', 0.25)).toBe(0.25);
     expect(await store.entries('k')).toEqual([['k', 0.25]]);
+    // A page was not the last: its cursor goes back as it came.
+    expect(typeof cursors.at(-1)).toBe('number');
   });
 
   it('counts an amount whose key could not be made to expire', async () => {

@@ -108,11 +108,22 @@ describe('a stream', () => {
   it.each([
     ['another provider', { provider: 'anthropic' as const }, REQUEST],
     ['another model', {}, { ...REQUEST, model: 'claude-sonnet-4-5' }],
-    ['another format', {}, { model: 'gpt-4o', stream: true as const, max_tokens: 9 }],
+    ['another format', {}, { model: 'gpt-4o', stream: true as const, max_tokens: 9, input: 'hi' }],
   ])('of %s is not asked for its usage', async (_, options, request) => {
     const { client, ai } = kit([text('a')], options);
     await all(await ai.create(request));
     expect(client.requests[0]).toEqual(request);
+  });
+
+  it.each([
+    ['completions', { ...REQUEST, messages: undefined, prompt: ['hi'] }, 1],
+    ['a client that writes its own requests', { model: 'gpt-4o', stream: true as const }, 2],
+  ])('of %s is asked for its usage, and only a chunk of our asking is hidden', async (...row) => {
+    const [, request, shown] = row;
+    const { client, ai, spent } = kit([text('a', 'stop'), DOLLAR]);
+    expect(await all(await ai.create(request as Streamed))).toHaveLength(shown);
+    expect(client.requests[0]?.stream_options).toEqual({ include_usage: true });
+    expect(await spent()).toBe(1);
   });
 
   it('that is left is charged what was held before return() resolves', async () => {
@@ -248,6 +259,63 @@ describe('a stream', () => {
     expect(await stream.next()).toEqual({ done: false, value: text('gpt-4o', 'stop') });
     expect(await stream.next()).toMatchObject({ done: true });
     expect(await spentTotal(project)).toBe(1);
+  });
+
+  it('is charged when it is disposed of', async () => {
+    const project = newProject();
+    const client = {
+      create: async ({ model }: Streamed) =>
+        (async function* () {
+          yield text(model);
+          yield DOLLAR;
+        })(),
+    };
+    const ai = guard(client, { project, dailyCapUSD: 5 });
+    {
+      await using stream = await ai.create(REQUEST);
+      await stream.next();
+    }
+    expectHeld(await spentTotal(project));
+  });
+
+  describe('of the platform', () => {
+    function platformKit() {
+      const project = newProject();
+      const state = { cancelled: false };
+      const client = {
+        create: async ({ model }: Streamed) =>
+          new ReadableStream<Chunk>({
+            start(chunks) {
+              chunks.enqueue(text(model, 'stop'));
+              chunks.enqueue(DOLLAR);
+              chunks.close();
+            },
+            cancel() {
+              state.cancelled = true;
+            },
+          }),
+      };
+      const ai = guard(client, { project, dailyCapUSD: 5 });
+      return { ai, state, spent: () => spentTotal(project) };
+    }
+
+    it('is charged when it ends, whoever reads it', async () => {
+      const { ai, spent } = platformKit();
+      const stream = await ai.create(REQUEST);
+      expect(stream).toBeInstanceOf(ReadableStream);
+      const reader = stream.getReader();
+      expect(await reader.read()).toEqual({ done: false, value: text('gpt-4o', 'stop') });
+      expect(await reader.read()).toEqual({ done: true, value: undefined });
+      expect(await spent()).toBe(1);
+    });
+
+    it('is charged before cancel() resolves', async () => {
+      const { ai, state, spent } = platformKit();
+      const stream = await ai.create(REQUEST);
+      await stream.cancel();
+      expectHeld(await spent());
+      expect(state.cancelled).toBe(true);
+    });
   });
 
   it('is refused before it begins once the cap is used up', async () => {

@@ -60,7 +60,6 @@ const WAYS: readonly (readonly [
             const asking: Asking = {
               url: bench.peer.url,
               api: 'responses',
-              store: false,
               tools: true,
               ...way,
             };

@@ -23,8 +23,6 @@ export interface Asking {
   readonly tools?: boolean;
   readonly labels?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
-  /** False: the provider keeps nothing, so each request holds all of its conversation. */
-  readonly store?: false;
   /** Leaves a stream after so many pieces of text. */
   readonly leaveAfter?: number;
 }
@@ -52,17 +50,14 @@ const weather = {
 };
 
 function settings(asking: Asking) {
-  const { labels, signal, store, prompt = 'Say some words', maxRetries = 0 } = asking;
+  const { labels, signal, prompt = 'Say some words', maxRetries = 0 } = asking;
   const maxOutputTokens = asking.maxOutputTokens === undefined ? 50 : asking.maxOutputTokens;
   return {
     prompt,
     maxRetries,
     ...(maxOutputTokens === null ? {} : { maxOutputTokens }),
     ...(signal === undefined ? {} : { abortSignal: signal }),
-    providerOptions: {
-      ...(labels === undefined ? {} : { purse: { labels: { ...labels } } }),
-      ...(store === undefined ? {} : { openai: { store } }),
-    },
+    providerOptions: labels === undefined ? {} : { purse: { labels: { ...labels } } },
   };
 }
 

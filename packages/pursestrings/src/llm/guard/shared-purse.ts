@@ -4,16 +4,16 @@ import type { Denial } from '../../denial.ts';
 import type { Amounts } from '../../ledger/amount.ts';
 import type { Labels } from '../../ledger/labels.ts';
 import type { Purse } from '../../purse.ts';
-import { labelOf } from './ledger-access.ts';
-import type { PurseAccess } from './purse-till.ts';
-import type { Ask } from './till.ts';
+import { labelOf } from './guard-ledger.ts';
+import type { PurseSource } from './purse-account.ts';
+import type { HoldRequest } from './account.ts';
 
 /** A cap on a purse is a limit of the purse, which everybody who spends from it sees. */
 const LIMIT_PREFIX = 'guard';
 const MAX_PROJECT_IN_NAME = 90;
 
 /** The user's own purse, with its own limits and, where a guard has a cap, one for its project. */
-export class SharedAccess implements PurseAccess {
+export class SharedPurse implements PurseSource {
   /** Nothing: a purse's own limits on slots are not the guard's to use, so this holds in a process. */
   readonly lastAmounts: Amounts = {};
   readonly #purse: Purse;
@@ -23,14 +23,14 @@ export class SharedAccess implements PurseAccess {
     this.#purse = purse;
   }
 
-  async purseFor(ask: Ask): Promise<Purse> {
-    if (ask.capUsd !== null && ask.capUsd !== Number.POSITIVE_INFINITY) {
-      await this.#setCap(ask, ask.capUsd);
+  async purseFor(request: HoldRequest): Promise<Purse> {
+    if (request.capUsd !== null && request.capUsd !== Number.POSITIVE_INFINITY) {
+      await this.#setCap(request, request.capUsd);
     }
     return this.#purse;
   }
 
-  labelsFor({ project, feature, model }: Ask): Labels {
+  labelsFor({ project, feature, model }: HoldRequest): Labels {
     return { project, feature, model: labelOf(model) };
   }
 
@@ -38,14 +38,14 @@ export class SharedAccess implements PurseAccess {
     return denial;
   }
 
-  async spent(ask: Ask): Promise<number> {
-    if (ask.capUsd !== null && ask.capUsd !== Number.POSITIVE_INFINITY) {
-      const query = { limit: limitName(ask), labels: { project: ask.project } };
+  async spent(request: HoldRequest): Promise<number> {
+    if (request.capUsd !== null && request.capUsd !== Number.POSITIVE_INFINITY) {
+      const query = { limit: limitName(request), labels: { project: request.project } };
       for await (const { spent } of this.#purse.balances(query)) return spent;
     }
-    const since = new Date(ask.span.startMs);
+    const since = new Date(request.span.startMs);
     const { rows } = await this.#purse.report({ by: ['project'], since });
-    const row = rows.find(({ labels }) => labels['project'] === ask.project);
+    const row = rows.find(({ labels }) => labels['project'] === request.project);
     return row?.amounts['usd'] ?? 0;
   }
 
@@ -61,16 +61,16 @@ export class SharedAccess implements PurseAccess {
     return rows.find(({ labels }) => labels['project'] === project)?.amounts['usd'] ?? 0;
   }
 
-  #setCap(ask: Ask, capUsd: number): Promise<void> {
-    const key = `${limitName(ask)} ${ask.timezone} ${capUsd}`;
+  #setCap(request: HoldRequest, capUsd: number): Promise<void> {
+    const key = `${limitName(request)} ${request.timezone} ${capUsd}`;
     let done = this.#capped.get(key);
     if (done === undefined) {
       done = this.#purse.setLimit({
-        name: limitName(ask),
+        name: limitName(request),
         cap: { usd: capUsd },
-        per: ask.period === 'daily' ? 'day' : 'month',
-        where: { project: ask.project },
-        timeZone: ask.timezone,
+        per: request.period === 'daily' ? 'day' : 'month',
+        where: { project: request.project },
+        timeZone: request.timezone,
       });
       this.#capped.set(key, done);
       done.catch(() => this.#capped.delete(key));
@@ -79,7 +79,7 @@ export class SharedAccess implements PurseAccess {
   }
 }
 
-function limitName({ project, period }: Ask): string {
+function limitName({ project, period }: HoldRequest): string {
   const long = project.length > MAX_PROJECT_IN_NAME || !project.isWellFormed();
   const name = long ? `#${createHash('sha256').update(project).digest('hex')}` : project;
   return `${LIMIT_PREFIX}-${period === 'daily' ? 'day' : 'month'}:${name}`;

@@ -6,23 +6,23 @@ import { capDenial } from './errors.ts';
 import { usdOf, stepsOf } from './memory-store.ts';
 import { featureKey, featureOf, lastKey, projectPrefix, totalKey } from './store-keys.ts';
 import {
-  type Ask,
+  type HoldRequest,
   type Refusal,
   reportOf,
-  type Slip,
+  type GuardHold,
   type Spent,
-  type Taken,
-  type Till,
-} from './till.ts';
+  type HoldAnswer,
+  type Account,
+} from './account.ts';
 import type { SpendStore } from './types.ts';
 
-const tills = new WeakMap<SpendStore, StoreTill>();
+const accounts = new WeakMap<SpendStore, StoreAccount>();
 
-/** The till of a store: one for each, so that all guards of a store wait for each other. */
-export function storeTill(store: SpendStore): Till {
-  const till = tills.get(store) ?? new StoreTill(store);
-  tills.set(store, till);
-  return till;
+/** The account of a store: one for each, so that all guards of a store wait for each other. */
+export function storeAccount(store: SpendStore): Account {
+  const account = accounts.get(store) ?? new StoreAccount(store);
+  accounts.set(store, account);
+  return account;
 }
 
 /** While other processes take too, what is left changes between looking and taking. */
@@ -36,44 +36,50 @@ const ONE = stepsOf(1);
  * that the store answers decides: what does not fit is taken back. So the test needs no lock across
  * processes, only an `add` that is atomic; within this process one step follows the other.
  */
-class StoreTill implements Till {
+class StoreAccount implements Account {
   readonly #store: SpendStore;
   /** Steps held by this process, by the key that they are part of. */
   readonly #held = new Map<string, number>();
+  /** Places of last calls that the store failed to take back. */
+  readonly #unreturned = new Set<string>();
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(store: SpendStore) {
     this.#store = store;
   }
 
-  take(ask: Ask): Promise<Taken> {
+  hold(request: HoldRequest): Promise<HoldAnswer> {
     return this.#inTurn(async () => {
-      const key = totalKey(ask.project, ask.span.key);
-      const cap = capSteps(ask);
-      const wanted = ask.usd === null ? Number.POSITIVE_INFINITY : stepsOf(ask.usd);
+      const key = totalKey(request.project, request.span.key);
+      const cap = capSteps(request);
+      const wanted = request.usd === null ? Number.POSITIVE_INFINITY : stepsOf(request.usd);
       let total = await this.#read(key);
       for (let round = 0; round < MAX_ROUNDS; round += 1) {
-        const whole = total + wanted <= cap;
-        const amount = whole ? wanted : cap - total;
-        if (ask.whole ? !whole : total >= cap) break;
-        const last = whole ? null : await this.#takeLast(ask);
-        if (!whole && last === null) break;
-        const after = amount === 0 ? total : await this.#add(key, amount);
-        if (after <= cap) return { ok: true, slip: this.#slip(ask, key, amount, last) };
-        await this.#add(key, -amount);
-        if (last !== null) await this.#add(last, -ONE);
-        total = after - amount;
+        const fits = total + wanted <= cap;
+        if (request.whole ? !fits : total >= cap) break;
+        const last = fits ? null : await this.#takeLast(request);
+        if (!fits && last === null) break;
+        const amount = fits ? wanted : cap - total;
+        let held = false;
+        try {
+          const after = await this.#addUnder(cap, key, amount, total);
+          held = after <= cap;
+          if (held) return { ok: true, hold: this.#hold(request, key, amount, last) };
+          total = after - amount;
+        } finally {
+          if (!held) await this.#giveBackLast(last);
+        }
       }
-      return { ok: false, refusal: this.#refusal(ask, key, total) };
+      return { ok: false, refusal: this.#refusal(request, key, total) };
     });
   }
 
-  takeAnyway(ask: Ask): Promise<Slip> {
+  holdAnyway(request: HoldRequest): Promise<GuardHold> {
     return this.#inTurn(async () => {
-      const key = totalKey(ask.project, ask.span.key);
-      const amount = ask.usd === null ? 0 : stepsOf(ask.usd);
+      const key = totalKey(request.project, request.span.key);
+      const amount = request.usd === null ? 0 : stepsOf(request.usd);
       if (amount > 0) await this.#add(key, amount);
-      return this.#slip(ask, key, amount, null);
+      return this.#hold(request, key, amount, null);
     });
   }
 
@@ -92,25 +98,50 @@ class StoreTill implements Till {
     return this.#inTurn(async () => usdOf((await this.#read(name)) - this.#heldOf(name)));
   }
 
+  /** Adds a hold, and answers with the total it made; past the cap it is taken back at once. */
+  async #addUnder(cap: number, key: string, amount: number, total: number): Promise<number> {
+    const after = amount === 0 ? total : await this.#add(key, amount);
+    if (after > cap) await this.#add(key, -amount);
+    return after;
+  }
+
   /**
    * Takes the one place of a call that holds less than it may cost. Adding is all that the store
    * can do, so whoever counts to one has it.
    */
-  async #takeLast(ask: Ask): Promise<string | null> {
-    const key = lastKey(ask.project, ask.span.key);
+  async #takeLast(request: HoldRequest): Promise<string | null> {
+    const key = lastKey(request.project, request.span.key);
+    if (this.#unreturned.has(key)) {
+      const places = await this.#read(key);
+      if (places > ONE) return null;
+      this.#unreturned.delete(key);
+      if (places === ONE) return key;
+    }
     if ((await this.#add(key, ONE)) === ONE) return key;
-    await this.#add(key, -ONE);
+    await this.#giveBackLast(key);
     return null;
   }
 
-  #slip(ask: Ask, key: string, amount: number, last: string | null): Slip {
+  /** While the store fails, the place stays this process's, and its next such call has it. */
+  async #giveBackLast(key: string | null): Promise<void> {
+    if (key === null) return;
+    try {
+      await this.#add(key, -ONE);
+    } catch {
+      this.#unreturned.add(key);
+    }
+  }
+
+  #hold(request: HoldRequest, key: string, amount: number, last: string | null): GuardHold {
     this.#addHeld(key, amount);
     let done: Promise<number> | null = null;
     const finish = (spent: Spent | null): Promise<number> => {
       done ??= this.#inTurn(async () => {
-        const total = await this.#finish(ask, key, amount, spent);
-        if (last !== null) await this.#add(last, -ONE);
-        return total;
+        try {
+          return await this.#finish(request, key, amount, spent);
+        } finally {
+          await this.#giveBackLast(last);
+        }
       });
       return done;
     };
@@ -121,19 +152,24 @@ class StoreTill implements Till {
     };
   }
 
-  async #finish(ask: Ask, key: string, amount: number, spent: Spent | null): Promise<number> {
+  async #finish(
+    request: HoldRequest,
+    key: string,
+    amount: number,
+    spent: Spent | null,
+  ): Promise<number> {
     // From here on the amount counts as spent: should the store fail now, it stays in the total.
     this.#addHeld(key, -amount);
     const steps = spent === null ? 0 : stepsOf(spent.usd);
     const change = steps - amount;
     const total = change === 0 ? await this.#read(key) : await this.#add(key, change);
-    if (steps > 0) {
+    if (spent !== null) {
       try {
-        await this.#add(featureKey(ask.project, ask.feature, ask.span.key), steps);
+        await this.#add(featureKey(request.project, request.feature, request.span.key), steps);
       } catch (error) {
         warnOf(
-          `Spend of ${usdOf(steps)} USD counts for ${ask.project} but not for its feature ` +
-            `${ask.feature} (${reasonOf(error)})`,
+          `Spend of ${usdOf(steps)} USD counts for ${request.project} but not for its feature ` +
+            `${request.feature} (${reasonOf(error)})`,
           'PURSE_SETTLE_FAILED',
         );
       }
@@ -141,17 +177,17 @@ class StoreTill implements Till {
     return usdOf(total - this.#heldOf(key));
   }
 
-  #refusal(ask: Ask, key: string, total: number): Refusal {
+  #refusal(request: HoldRequest, key: string, total: number): Refusal {
     const held = this.#heldOf(key);
     const spentUsd = usdOf(total - held);
-    const capUsd = ask.capUsd ?? 0;
+    const capUsd = request.capUsd ?? 0;
     const denial = capDenial({
-      project: ask.project,
+      project: request.project,
       capUsd,
       spentUsd,
       heldUsd: usdOf(held),
-      requestedUsd: ask.usd ?? 0,
-      resetsAt: new Date(ask.span.endMs),
+      requestedUsd: request.usd ?? 0,
+      resetsAt: new Date(request.span.endMs),
     });
     return { denials: [denial], spentUsd, capUsd };
   }
@@ -175,9 +211,9 @@ class StoreTill implements Till {
     return this.#checked(key, total);
   }
 
-  async #asked<T>(ask: () => Promise<T>): Promise<T> {
+  async #asked<T>(question: () => Promise<T>): Promise<T> {
     try {
-      return await ask();
+      return await question();
     } catch (cause) {
       throw new StoreError(
         'STORE_UNAVAILABLE',
@@ -206,7 +242,7 @@ class StoreTill implements Till {
 }
 
 /** A cap in whole steps; a part finer than a step cannot be spent. */
-export function capSteps({ capUsd }: Ask): number {
+export function capSteps({ capUsd }: HoldRequest): number {
   if (capUsd === null || capUsd === Number.POSITIVE_INFINITY) return MAX_ENVELOPE_STEPS;
   const nearest = Math.round(capUsd * 1e8);
   return Math.min(nearest / 1e8 > capUsd ? nearest - 1 : nearest, MAX_ENVELOPE_STEPS);

@@ -5,14 +5,14 @@ import type { Amounts } from '../../ledger/amount.ts';
 import type { Labels } from '../../ledger/labels.ts';
 import type { Purse } from '../../purse.ts';
 import {
-  type Ask,
+  type HoldRequest,
   type Refusal,
   reportOf,
-  type Slip,
+  type GuardHold,
   type Spent,
-  type Taken,
-  type Till,
-} from './till.ts';
+  type HoldAnswer,
+  type Account,
+} from './account.ts';
 
 /** While others spend too, what is left changes between looking and taking. */
 const MAX_ROUNDS = 100;
@@ -22,84 +22,88 @@ const EVERYTHING_USD = 11_000_000;
 
 const STEP_USD = 1e-8;
 
-/** What a guard's purse till rests on. */
-export interface PurseAccess {
-  /** The purse that tests an ask; a `soft` one counts and never refuses for the guard's cap. */
-  purseFor(ask: Ask, soft: boolean): Promise<Purse>;
-  labelsFor(ask: Ask): Labels;
+/** Where an account's purse comes from: a ledger of guards alone, or the user's own purse. */
+export interface PurseSource {
+  /** The purse that tests a request; a `soft` one counts and never refuses for the guard's cap. */
+  purseFor(request: HoldRequest, soft: boolean): Promise<Purse>;
+  labelsFor(request: HoldRequest): Labels;
   /** What a call holds besides that holds less than it may cost, so that it is the only one. */
   readonly lastAmounts: Amounts;
   /** A denial as this guard's users are to see it. */
-  shown(denial: Denial, ask: Ask): Denial;
+  shown(denial: Denial, request: HoldRequest): Denial;
   /** The spend of a call's project in its period, once the call is settled. */
-  spent(ask: Ask): Promise<number>;
+  spent(request: HoldRequest): Promise<number>;
   report(project: string, key: string): Promise<readonly (readonly [string, number])[]>;
   total(project: string, key: string): Promise<number>;
 }
 
 /** Spend through a purse. */
-export class PurseTill implements Till {
-  readonly #access: PurseAccess;
+export class PurseAccount implements Account {
+  readonly #source: PurseSource;
   /** Projects and periods in which a call of this process holds all that was left. */
   readonly #last = new Set<string>();
   readonly #holdsLast = new WeakMap<Hold, string>();
 
-  constructor(access: PurseAccess) {
-    this.#access = access;
+  constructor(source: PurseSource) {
+    this.#source = source;
   }
 
-  async take(ask: Ask): Promise<Taken> {
-    const purse = await this.#access.purseFor(ask, false);
-    const labels = this.#labels(ask);
-    const taken = ask.whole
-      ? await reserveWhole(purse, ask, labels)
-      : await this.#reserveWhatIsLeft(purse, ask, labels);
-    if (isDenied(taken)) return { ok: false, refusal: this.#refusal(ask, taken) };
-    return { ok: true, slip: this.#slip(ask, taken) };
+  async hold(request: HoldRequest): Promise<HoldAnswer> {
+    const purse = await this.#source.purseFor(request, false);
+    const labels = this.#labels(request);
+    const taken = request.whole
+      ? await reserveWhole(purse, request, labels)
+      : await this.#reserveWhatIsLeft(purse, request, labels);
+    if (isDenied(taken)) return { ok: false, refusal: this.#refusal(request, taken) };
+    return { ok: true, hold: this.#hold(request, taken) };
   }
 
-  async takeAnyway(ask: Ask): Promise<Slip> {
-    const purse = await this.#access.purseFor(ask, true);
-    const taken = await reserve(purse, ask, this.#labels(ask), ask.usd ?? 0);
-    if (!isDenied(taken)) return this.#slip(ask, taken);
+  async holdAnyway(request: HoldRequest): Promise<GuardHold> {
+    const purse = await this.#source.purseFor(request, true);
+    const taken = await reserve(purse, request, this.#labels(request), request.usd ?? 0);
+    if (!isDenied(taken)) return this.#hold(request, taken);
     // Limits of the purse's own stay in the way of a hold; what is spent is charged in full.
     return {
       heldUsd: 0,
       settle: async ({ usd, tokens, labels }) => {
-        const who = { ...this.#labels(ask), ...labels };
+        const who = { ...this.#labels(request), ...labels };
         await purse.charge({ usd, tokens, calls: 1 }, who);
-        return this.#access.spent(ask);
+        return this.#source.spent(request);
       },
       release: async () => undefined,
     };
   }
 
   async report(project: string, key: string): Promise<Record<string, number>> {
-    return reportOf(await this.#access.report(project, key));
+    return reportOf(await this.#source.report(project, key));
   }
 
   total(project: string, key: string): Promise<number> {
-    return this.#access.total(project, key);
+    return this.#source.total(project, key);
   }
 
   /**
    * Holds the estimate, or what is left if that is less, as long as anything is. One call at a time
    * holds less than it may cost: only that one can pass the cap.
    */
-  async #reserveWhatIsLeft(purse: Purse, ask: Ask, labels: Labels): Promise<Hold | Denials> {
+  async #reserveWhatIsLeft(
+    purse: Purse,
+    request: HoldRequest,
+    labels: Labels,
+  ): Promise<Hold | Denials> {
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
-      const wanted = Math.max(ask.usd ?? EVERYTHING_USD, STEP_USD);
+      const wanted = Math.max(request.usd ?? EVERYTHING_USD, STEP_USD);
       const { denials } = await purse.check({ usd: wanted, calls: 1 }, labels);
       const short = denials.filter(isShort);
       const left = Math.min(...short.map(({ available }) => available));
       const whole = denials.length === 0;
       if (!whole && (short.length < denials.length || left <= 0)) {
         // Something else is in the way, or nothing is left: so little is refused too, and counted.
-        return reserve(purse, ask, labels, Math.max(ask.usd ?? STEP_USD, STEP_USD));
+        return reserve(purse, request, labels, Math.max(request.usd ?? STEP_USD, STEP_USD));
       }
       const taken = whole
-        ? await reserve(purse, ask, labels, ask.usd ?? 0)
-        : await this.#reserveLast(purse, ask, labels, left);
+        ? await reserve(purse, request, labels, request.usd ?? 0)
+        : await this.#reserveLast(purse, request, labels, left);
       if (taken !== null && !(isDenied(taken) && whole && taken.every(isShort))) return taken;
     }
     throw contended();
@@ -108,14 +112,14 @@ export class PurseTill implements Till {
   /** Holds all that is left, unless a call that does is under way. Null: what is left has changed. */
   async #reserveLast(
     purse: Purse,
-    ask: Ask,
+    request: HoldRequest,
     labels: Labels,
     left: number,
   ): Promise<Hold | Denials | null> {
-    const key = JSON.stringify([ask.project, ask.span.key]);
+    const key = JSON.stringify([request.project, request.span.key]);
     if (!this.#last.has(key)) {
       this.#last.add(key);
-      const taken = await reserve(purse, ask, labels, left, this.#access.lastAmounts);
+      const taken = await reserve(purse, request, labels, left, this.#source.lastAmounts);
       if (!isDenied(taken)) {
         this.#holdsLast.set(taken, key);
         return taken;
@@ -124,7 +128,12 @@ export class PurseTill implements Till {
       if (taken.every(isShort)) return null;
     }
     // What the call may cost does not fit, which is why it is refused.
-    const beyond = await reserve(purse, ask, labels, Math.max(ask.usd ?? 0, left + STEP_USD));
+    const beyond = await reserve(
+      purse,
+      request,
+      labels,
+      Math.max(request.usd ?? 0, left + STEP_USD),
+    );
     if (isDenied(beyond)) return beyond;
     await beyond.release();
     return null;
@@ -135,11 +144,11 @@ export class PurseTill implements Till {
     if (key !== undefined) this.#last.delete(key);
   }
 
-  #labels(ask: Ask): Labels {
-    return this.#access.labelsFor(ask);
+  #labels(request: HoldRequest): Labels {
+    return this.#source.labelsFor(request);
   }
 
-  #slip(ask: Ask, hold: Hold): Slip {
+  #hold(request: HoldRequest, hold: Hold): GuardHold {
     return {
       heldUsd: hold.amounts['usd'] ?? 0,
       settle: async ({ usd, tokens, labels }: Spent) => {
@@ -148,7 +157,7 @@ export class PurseTill implements Till {
         } finally {
           this.#ended(hold);
         }
-        return this.#access.spent(ask);
+        return this.#source.spent(request);
       },
       release: async () => {
         this.#ended(hold);
@@ -157,8 +166,8 @@ export class PurseTill implements Till {
     };
   }
 
-  #refusal(ask: Ask, denials: Denials): Refusal {
-    const [first, ...others] = denials.map((denial) => this.#access.shown(denial, ask));
+  #refusal(request: HoldRequest, denials: Denials): Refusal {
+    const [first, ...others] = denials.map((denial) => this.#source.shown(denial, request));
     const shownFirst = first as Denial;
     return {
       denials: [shownFirst, ...others],
@@ -183,23 +192,27 @@ function isShort({ reason, unit }: Denial): boolean {
  * Holds the whole estimate or nothing. A ledger does not test amounts of zero, and a call that
  * costs nothing is to be refused all the same where more is spent than the cap.
  */
-async function reserveWhole(purse: Purse, ask: Ask, labels: Labels): Promise<Hold | Denials> {
-  if (ask.usd === 0) {
+async function reserveWhole(
+  purse: Purse,
+  request: HoldRequest,
+  labels: Labels,
+): Promise<Hold | Denials> {
+  if (request.usd === 0) {
     const { denials } = await purse.check({ usd: STEP_USD }, labels);
     const [first, ...others] = denials.filter(({ spent, held, cap }) => spent + held > cap);
     if (first !== undefined) return [first, ...others];
   }
-  return reserve(purse, ask, labels, ask.usd ?? 0);
+  return reserve(purse, request, labels, request.usd ?? 0);
 }
 
 async function reserve(
   purse: Purse,
-  ask: Ask,
+  request: HoldRequest,
   labels: Labels,
   usd: number,
   more: Amounts = {},
 ): Promise<Hold | Denials> {
-  const amounts = { ...more, usd, tokens: ask.tokens, calls: 1 };
+  const amounts = { ...more, usd, tokens: request.tokens, calls: 1 };
   const answer = await purse.tryReserve(amounts, labels, { ifAbandoned: 'charge' });
   if (answer.ok) return answer.hold;
   const [first, ...others] = answer.denials;

@@ -1,39 +1,39 @@
 import { InvalidOptionError, shown } from '../../ledger/invalid.ts';
 import type { Purse } from '../../purse.ts';
 import { openStore } from '../../store-url.ts';
-import { LedgerAccess } from './ledger-access.ts';
+import { GuardLedger } from './guard-ledger.ts';
 import type { LedgerStore } from './cap-purse.ts';
 import { defaultStore, MemoryStore, type MemoryTotals, totalsOf } from './memory-store.ts';
-import { PurseTill } from './purse-till.ts';
-import { SharedAccess } from './shared-access.ts';
-import { storeTill } from './store-till.ts';
-import type { Till } from './till.ts';
+import { PurseAccount } from './purse-account.ts';
+import { SharedPurse } from './shared-purse.ts';
+import { storeAccount } from './store-account.ts';
+import type { Account } from './account.ts';
 import type { SpendStore } from './types.ts';
 
 /** Where a guard, or a report, finds its money. */
-export type TillSource = SpendStore | string | Purse | undefined;
+export type SpendSource = SpendStore | string | Purse | undefined;
 
-const memories = new WeakMap<MemoryTotals, Till>();
-const purses = new WeakMap<Purse, Till>();
+const memories = new WeakMap<MemoryTotals, Account>();
+const purses = new WeakMap<Purse, Account>();
 const files = new Map<string, File>();
 
 /** A store that is named by a URL, and opened by its first call. */
 interface File {
-  readonly till: Till;
+  readonly account: Account;
   opened: Promise<LedgerStore> | null;
 }
 
-/** The till of a source: the same one for the same source, so that guards of a source share it. */
-export function tillOf(source: TillSource): Till {
-  if (source === undefined) return memoryTill(defaultStore);
-  if (typeof source === 'string') return urlTill(source);
-  if (isPurse(source)) return kept(purses, source, () => new PurseTill(new SharedAccess(source)));
+/** The account of a source: the same one for the same source, so that guards of a source share it. */
+export function accountOf(source: SpendSource): Account {
+  if (source === undefined) return memoryAccount(defaultStore);
+  if (typeof source === 'string') return urlAccount(source);
+  if (isPurse(source)) return kept(purses, source, () => new PurseAccount(new SharedPurse(source)));
   // One that counts by itself, such as a subclass that watches `add`, is asked like any other.
   if (source instanceof MemoryStore && source.add === MemoryStore.prototype.add) {
-    return memoryTill(source);
+    return memoryAccount(source);
   }
   checkStore(source);
-  return storeTill(source);
+  return storeAccount(source);
 }
 
 /**
@@ -67,22 +67,22 @@ export async function closeStores(): Promise<void> {
   }
 }
 
-function memoryTill(store: MemoryStore): Till {
+function memoryAccount(store: MemoryStore): Account {
   const totals = totalsOf(store);
   return kept(memories, totals, () => {
     let opened: Promise<LedgerStore> | undefined;
     const open = (): Promise<LedgerStore> => (opened ??= openStore('memory:', undefined));
-    return new PurseTill(new LedgerAccess(open, totals));
+    return new PurseAccount(new GuardLedger(open, totals));
   });
 }
 
-function urlTill(url: string): Till {
+function urlAccount(url: string): Account {
   const known = files.get(url);
-  if (known !== undefined) return known.till;
+  if (known !== undefined) return known.account;
   const file: File = {
     opened: null,
-    till: new PurseTill(
-      new LedgerAccess(() => {
+    account: new PurseAccount(
+      new GuardLedger(() => {
         file.opened ??= openStore(url, undefined);
         // A file that could not be opened is tried again at the next call.
         file.opened.catch(() => {
@@ -93,16 +93,16 @@ function urlTill(url: string): Till {
     ),
   };
   files.set(url, file);
-  return file.till;
+  return file.account;
 }
 
-function kept<K extends object>(map: WeakMap<K, Till>, key: K, make: () => Till): Till {
-  let till = map.get(key);
-  if (till === undefined) {
-    till = make();
-    map.set(key, till);
+function kept<K extends object>(map: WeakMap<K, Account>, key: K, make: () => Account): Account {
+  let account = map.get(key);
+  if (account === undefined) {
+    account = make();
+    map.set(key, account);
   }
-  return till;
+  return account;
 }
 
 function isPurse(source: SpendStore | Purse): source is Purse {

@@ -11,10 +11,10 @@ import {
 } from './cap-purse.ts';
 import { capDenial } from './errors.ts';
 import { type MemoryTotals, stepsOf, usdOf } from './memory-store.ts';
-import type { PurseAccess } from './purse-till.ts';
+import type { PurseSource } from './purse-account.ts';
 import { featureKey, featureOf, projectPrefix, totalKey } from './store-keys.ts';
-import { capSteps } from './store-till.ts';
-import type { Ask } from './till.ts';
+import { capSteps } from './store-account.ts';
+import type { HoldRequest } from './account.ts';
 
 /** Purses kept open for different caps; a guard that was used long ago opens its own again. */
 const MAX_PURSES = 1_000;
@@ -23,7 +23,7 @@ const MAX_PURSES = 1_000;
 const BY_HAND = 'added by hand';
 
 /** A ledger of guards: every project and period has one envelope in it. */
-export class LedgerAccess implements PurseAccess {
+export class GuardLedger implements PurseSource {
   readonly lastAmounts: Amounts = { slots: 1 };
   readonly #open: () => Promise<LedgerStore>;
   /** The totals that are shown at once, where the ledger is a memory. */
@@ -36,13 +36,15 @@ export class LedgerAccess implements PurseAccess {
     this.#totals = totals;
   }
 
-  async purseFor(ask: Ask, soft: boolean): Promise<Purse> {
-    const { period, timezone } = ask;
-    const purse = await this.#purse({ capSteps: capSteps(ask), period, timezone, soft });
-    const unposted = this.#totals?.takeUnposted(totalKey(ask.project, ask.span.key)) ?? 0;
+  async purseFor(request: HoldRequest, soft: boolean): Promise<Purse> {
+    const { period, timezone } = request;
+    const purse = await this.#purse({ capSteps: capSteps(request), period, timezone, soft });
+    const unposted = this.#totals?.takeUnposted(totalKey(request.project, request.span.key)) ?? 0;
     if (unposted > 0) {
       const description = BY_HAND;
-      const charge = purse.charge({ usd: usdOf(unposted) }, this.labelsFor(ask), { description });
+      const charge = purse.charge({ usd: usdOf(unposted) }, this.labelsFor(request), {
+        description,
+      });
       this.#carried = Promise.all([this.#carried, charge]).finally(() => {
         this.#carried = null;
       });
@@ -51,27 +53,27 @@ export class LedgerAccess implements PurseAccess {
     return purse;
   }
 
-  labelsFor({ project, feature, model, span }: Ask): Labels {
+  labelsFor({ project, feature, model, span }: HoldRequest): Labels {
     return { project, feature, model: labelOf(model), [PERIOD_LABEL]: span.key };
   }
 
-  shown(denial: Denial, ask: Ask): Denial {
-    if (denial.limit !== capLimitName(ask.period)) return denial;
+  shown(denial: Denial, request: HoldRequest): Denial {
+    if (denial.limit !== capLimitName(request.period)) return denial;
     const { cap, spent, held } = denial;
     return capDenial({
-      project: ask.project,
-      capUsd: ask.capUsd === Number.POSITIVE_INFINITY ? ask.capUsd : cap,
+      project: request.project,
+      capUsd: request.capUsd === Number.POSITIVE_INFINITY ? request.capUsd : cap,
       spentUsd: spent,
       heldUsd: held,
-      requestedUsd: ask.usd ?? 0,
-      resetsAt: new Date(ask.span.endMs),
+      requestedUsd: request.usd ?? 0,
+      resetsAt: new Date(request.span.endMs),
     });
   }
 
-  async spent(ask: Ask): Promise<number> {
-    const { project, period, timezone, span } = ask;
+  async spent(request: HoldRequest): Promise<number> {
+    const { project, period, timezone, span } = request;
     if (this.#totals !== null) return usdOf(this.#totals.get(totalKey(project, span.key)));
-    const purse = await this.#purse({ capSteps: capSteps(ask), period, timezone, soft: false });
+    const purse = await this.#purse({ capSteps: capSteps(request), period, timezone, soft: false });
     const labels = { project, [PERIOD_LABEL]: span.key };
     for await (const { spent } of purse.balances({ limit: capLimitName(period), labels })) {
       return spent;

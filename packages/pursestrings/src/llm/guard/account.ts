@@ -2,8 +2,8 @@ import type { Denial } from '../../denial.ts';
 import type { Labels } from '../../ledger/labels.ts';
 import type { GuardPeriod, PeriodSpan } from './period.ts';
 
-/** A call that asks for money. */
-export interface Ask {
+/** A call for which money is to be held. */
+export interface HoldRequest {
   readonly project: string;
   readonly feature: string;
   readonly model: string;
@@ -22,8 +22,8 @@ export interface Ask {
   readonly whole: boolean;
 }
 
-/** Money set aside for one call. */
-export interface Slip {
+/** Money held for one call. */
+export interface GuardHold {
   readonly heldUsd: number;
   /** Records what the call cost, and answers with the spend of the project in the period. */
   settle(spent: Spent): Promise<number>;
@@ -45,17 +45,17 @@ export interface Refusal {
   readonly capUsd: number;
 }
 
-/** What an ask came to. */
-export type Taken =
-  | { readonly ok: true; readonly slip: Slip }
+/** What a request for a hold came to. */
+export type HoldAnswer =
+  | { readonly ok: true; readonly hold: GuardHold }
   | { readonly ok: false; readonly refusal: Refusal };
 
-/** Where the money of guards is. */
-export interface Till {
-  /** Tests and sets aside in one atomic step. */
-  take(ask: Ask): Promise<Taken>;
-  /** Sets aside whatever the cap says, for a call that goes ahead all the same. */
-  takeAnyway(ask: Ask): Promise<Slip>;
+/** Where the money of guards is held and recorded: a purse, or a store that can only add. */
+export interface Account {
+  /** Tests the cap and holds, in one atomic step. */
+  hold(request: HoldRequest): Promise<HoldAnswer>;
+  /** Holds whatever the cap says, for a call that goes ahead all the same. */
+  holdAnyway(request: HoldRequest): Promise<GuardHold>;
   /** USD of a project in the period of a key, by feature. */
   report(project: string, key: string): Promise<Record<string, number>>;
   /** USD that a project has spent in the period of a key. */
