@@ -1,11 +1,15 @@
 import type { Clock } from './clock.ts';
 import { InvalidOptionError } from './errors.ts';
 import { memory } from './stores/memory.ts';
-import type { LedgerStore } from './stores/store.ts';
+import type { LedgerStore, Retention } from './stores/store.ts';
 
 /** Opens the store that a URL names. @throws InvalidOptionError for a URL of no known store. */
-export async function openStore(url: string, clock: Clock | undefined): Promise<LedgerStore> {
-  const options = clock === undefined ? {} : { clock };
+export async function openStore(
+  url: string,
+  clock: Clock | undefined,
+  retention: Retention = {},
+): Promise<LedgerStore> {
+  const options = clock === undefined ? retention : { ...retention, clock };
   const scheme = url.slice(0, url.indexOf(':') + 1);
   if (url === 'memory:') return memory(options);
   if (scheme === 'sqlite:') {

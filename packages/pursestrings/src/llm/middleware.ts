@@ -210,12 +210,12 @@ async function hold(
   streamed: boolean,
 ): Promise<HeldCall> {
   const { purse, options, breaker } = meter;
-  const { whenTight, ifAbandoned = 'charge' } = options;
+  const { whenTight } = options;
   const signal = params.abortSignal ?? null;
   signal?.throwIfAborted();
   const { call, labels, span } = ready(meter, params, model, streamed);
   const clamps = whenTight === 'clamp';
-  const asking = { purse, labels, signal, clamps, ifAbandoned };
+  const asking = { purse, labels, signal, clamps, ifAbandoned: 'charge' } as const;
   let entry: LoopEntry | null = null;
   try {
     const request = `${model.provider} ${model.modelId}\n${call.facts.text}`;

@@ -147,8 +147,11 @@ function plainPrice(
 
 const NOTHING: Rates = exactRates({ input: 0, output: 0, inputAudio: 0, outputAudio: 0 });
 
-function listed(model: string, url: string | null): Price | null {
-  const host = url === null ? null : hostOf(new URL(url));
+function listed(model: string, given: string | null): Price | null {
+  const parsed = given === null ? null : new URL(given);
+  const host = hostOf(parsed);
+  // A host's name may end in a dot, which the list does not know.
+  const url = given?.replace(/^([^/]*\/\/[^/:]+)\.(?=[/:])/, '$1') ?? null;
   if (host !== null && (host.free === true || host.freeModels?.test(model) === true)) {
     const contextWindow = host.contextWindow ?? limitsOf(model).contextWindow ?? null;
     return { ...plainPrice(host.name, model, host.name, [NOTHING]), contextWindow };

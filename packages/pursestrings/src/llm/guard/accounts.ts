@@ -67,11 +67,15 @@ export async function closeStores(): Promise<void> {
   }
 }
 
+/** Reports read totals, so the charges themselves are kept only to answer a settle that is repeated. */
+const MAX_CHARGES = 10_000;
+
 function memoryAccount(store: MemoryStore): Account {
   const totals = totalsOf(store);
   return kept(memories, totals, () => {
     let opened: Promise<LedgerStore> | undefined;
-    const open = (): Promise<LedgerStore> => (opened ??= openStore('memory:', undefined));
+    const open = (): Promise<LedgerStore> =>
+      (opened ??= openStore('memory:', undefined, { maxCharges: MAX_CHARGES }));
     return new PurseAccount(new GuardLedger(open, totals));
   });
 }

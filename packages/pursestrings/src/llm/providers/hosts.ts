@@ -42,7 +42,10 @@ export const HOSTS: readonly Host[] = [
   { name: 'openai', owns: /^(?:[a-z]{2,3}\.)?api\.openai\.com$/ },
   { name: 'anthropic', owns: /^api\.anthropic\.com$/ },
   { name: 'google', owns: /^(?:generativelanguage|(?:[a-z0-9-]+-)?aiplatform)\.googleapis\.com$/ },
-  { name: 'aws', owns: /^bedrock-runtime(?:-fips)?\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?$/ },
+  {
+    name: 'aws',
+    owns: /^bedrock(?:-agent)?-runtime(?:-fips)?\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?$/,
+  },
   {
     name: 'azure',
     owns: /(?:^|\.)(?:openai\.azure\.com|cognitiveservices\.azure\.com|services\.ai\.azure\.com)$/,
@@ -78,6 +81,7 @@ export const HOSTS: readonly Host[] = [
 /** Finds whose server a URL is of, or null. */
 export function hostOf(url: URL | null): Host | null {
   if (url === null) return null;
-  const { host } = url;
+  // A name that ends in a dot is the same name: https://www.rfc-editor.org/rfc/rfc1034#section-3.1
+  const host = url.host.replace(/\.(?=$|:)/, '');
   return HOSTS.find(({ owns }) => owns.test(host)) ?? null;
 }

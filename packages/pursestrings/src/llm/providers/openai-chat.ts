@@ -14,7 +14,7 @@ import type {
   Route,
   StreamReader,
 } from './provider.ts';
-import { largest, parseJson, positive, textAt } from './read-json.ts';
+import { decoded, largest, parseJson, textAt, wholeNumber } from './read-json.ts';
 
 /**
  * OpenAI's chat completions, on its own host and at every base URL whose path ends in
@@ -27,7 +27,7 @@ export const openaiChat: Provider = {
   boundInput: boundChatInput,
   countInput: countChatInput,
   rewrite,
-  readUsage: readChatUsage,
+  readUsage: (body, shape) => (isByAnother(body, shape) ? null : readChatUsage(body)),
   answeredBy: (body) => textAt(body, 'model'),
   asksUsage: true,
   openStream,
@@ -50,8 +50,8 @@ function readCall(body: JsonObject, url: URL | null): CallShape | null {
     streamed: body.stream === true,
     // `fast` is another word for `priority`: the answer says so.
     serviceTier: tier === 'fast' ? 'priority' : typeof tier === 'string' ? tier : null,
-    choices: positive(body.n) ?? 1,
-    outputCap: largest(positive(body.max_completion_tokens), positive(body.max_tokens)),
+    choices: wholeNumber(body.n) ?? 1,
+    outputCap: largest(wholeNumber(body.max_completion_tokens), wholeNumber(body.max_tokens)),
     extraOutputTokens:
       body.prediction === undefined || body.prediction === null
         ? 0
@@ -71,18 +71,29 @@ function readCall(body: JsonObject, url: URL | null): CallShape | null {
  */
 function modelsOf(body: JsonObject, url: URL | null): readonly string[] {
   const deployment = /\/deployments\/([^/]+)\//.exec(url?.pathname ?? '')?.[1];
-  if (deployment !== undefined) return [decodeURIComponent(deployment)];
+  if (deployment !== undefined) return [decoded(deployment)];
   const others: readonly unknown[] = Array.isArray(body.models) ? body.models : [];
   const preset = typeof body.preset === 'string' ? [`@preset/${body.preset}`] : [];
   const models = [body.model, ...others, ...preset].filter((name) => typeof name === 'string');
   return [...new Set(models)];
 }
 
+/**
+ * True when a model other than the first of several answered, and the answer does not say its cost:
+ * then all that was held for the dearest of them is charged.
+ */
+function isByAnother(body: unknown, shape: CallShape | null): boolean {
+  if (shape === null || shape.alternatives.length === 0) return false;
+  const answered = textAt(body, 'model');
+  if (answered === null || answered.startsWith(shape.model)) return false;
+  return readChatUsage(body)?.reportedUsd === undefined;
+}
+
 function rewrite(body: JsonObject, changes: BodyChanges, url: URL | null): JsonObject {
   const changed: Record<string, unknown> = { ...body };
   if (changes.outputCap !== undefined) {
     const named = (['max_completion_tokens', 'max_tokens'] as const).filter(
-      (name) => positive(body[name]) !== null,
+      (name) => wholeNumber(body[name]) !== null,
     );
     const names = named.length > 0 ? named : [hostOf(url)?.capName ?? 'max_completion_tokens'];
     for (const name of names) changed[name] = changes.outputCap;
@@ -101,6 +112,7 @@ function openStream(shape: CallShape, onText: OnText): StreamReader {
   let usage: Usage | null = null;
   let model: string | null = null;
   let complete = false;
+  let usages = 0;
   let tokensSeen = 0;
   return {
     read(data) {
@@ -116,7 +128,8 @@ function openStream(shape: CallShape, onText: OnText): StreamReader {
       const chunk = parseJson(data);
       const read = isObject(chunk) ? readChatUsage(chunk) : null;
       if (!isObject(chunk) || read === null) return false;
-      usage = read;
+      usage = isByAnother(chunk, shape) ? null : read;
+      usages += 1;
       model = textAt(chunk, 'model') ?? model;
       const choices: readonly unknown[] = Array.isArray(chunk.choices) ? chunk.choices : [];
       const extra = Array.isArray(chunk.choices) && choices.length === 0;
@@ -124,7 +137,8 @@ function openStream(shape: CallShape, onText: OnText): StreamReader {
       if (extra || (shape.choices === 1 && choices.some(isFinished))) complete = true;
       return extra && !shape.usageAsked;
     },
-    usage: () => usage,
+    // A host that counts along has not told all of it before the answer is complete.
+    usage: () => (complete || usages === 1 ? usage : null),
     complete: () => complete,
     tokensSeen: () => tokensSeen,
     answeredBy: () => model,
