@@ -6,7 +6,7 @@ import type { NamedModel } from './ai-sdk-model.ts';
 import type { CallFacts } from './estimate.ts';
 import type { CacheWrites, Price } from './price.ts';
 import type { PriceFinder } from './price-list.ts';
-import { ALWAYS_SEARCHES, previewSearchPiece } from './providers/openai-fields.ts';
+import { ALWAYS_SEARCHES, previewSearchPiece } from './providers/openai/fields.ts';
 import { callShape, isObject } from './providers/provider.ts';
 import type { CallShape, JsonObject, Provider } from './providers/provider.ts';
 import { positive } from './providers/read-json.ts';

@@ -1,5 +1,5 @@
 import { rememberedItem } from './ai-sdk-memory.ts';
-import { imageTokens } from './providers/openai-chat-input.ts';
+import { imageTokens } from './providers/openai/chat-input.ts';
 import { isObject } from './providers/provider.ts';
 import type { InputBound, JsonObject } from './providers/provider.ts';
 import { countTokens, hasTokenizer } from './tokenizer.ts';

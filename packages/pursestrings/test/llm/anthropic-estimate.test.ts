@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { estimateCall, meteredFetch } from '../../src/llm/index.ts';
-import { anthropicMessages } from '../../src/llm/providers/anthropic-messages.ts';
+import { anthropicMessages } from '../../src/llm/providers/anthropic/messages.ts';
 import { recognise } from '../../src/llm/providers/index.ts';
 import type { CallShape, JsonObject } from '../../src/llm/providers/provider.ts';
 import { openPurse } from '../../src/purse.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { openAnthropicStream } from '../../src/llm/providers/anthropic-stream.ts';
+import { openAnthropicStream } from '../../src/llm/providers/anthropic/stream.ts';
 import { callShape } from '../../src/llm/providers/provider.ts';
 import type { StreamReader } from '../../src/llm/providers/provider.ts';
 import { anthropicTiers } from '../../src/llm/tiers/anthropic.ts';

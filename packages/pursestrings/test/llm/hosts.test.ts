@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BudgetExceededError } from '../../src/errors.ts';
 import { estimateCall, readUsage } from '../../src/llm/index.ts';
 import type { MeterOptions } from '../../src/llm/index.ts';
-import { openaiChat } from '../../src/llm/providers/openai-chat.ts';
+import { openaiChat } from '../../src/llm/providers/openai/chat.ts';
 import { openPeerLedger } from './peers/peer-ledger.ts';
 import type { PeerLedger } from './peers/peer-ledger.ts';
 import { RECORDED_HOSTS } from './recorded-hosts.ts';

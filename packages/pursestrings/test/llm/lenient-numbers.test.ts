@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { estimateCall, readUsage } from '../../src/llm/index.ts';
-import { openaiTranscriptions } from '../../src/llm/providers/openai-transcriptions.ts';
+import { openaiTranscriptions } from '../../src/llm/providers/openai/transcriptions.ts';
 import { FormFile } from '../../src/llm/providers/provider.ts';
 
 describe('a number of answers that is written as text', () => {

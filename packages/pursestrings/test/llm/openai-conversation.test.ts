@@ -9,7 +9,7 @@ import {
   rememberedTokens,
   rememberItems,
   rememberResponse,
-} from '../../src/llm/providers/openai-responses-memory.ts';
+} from '../../src/llm/providers/openai/responses-memory.ts';
 import { rejection } from './fixture.ts';
 import { openOpenaiBench } from './openai-fixture.ts';
 

@@ -1,18 +1,18 @@
 import { findProvider } from '@pydantic/genai-prices';
 
-import { anthropicBatches } from './anthropic-batches.ts';
-import { anthropicMessages } from './anthropic-messages.ts';
-import { bedrockConverse } from './bedrock-converse.ts';
-import { gemini } from './gemini.ts';
+import { anthropicBatches } from './anthropic/batches.ts';
+import { anthropicMessages } from './anthropic/messages.ts';
+import { bedrockConverse } from './bedrock/converse.ts';
+import { gemini } from './gemini/generate-content.ts';
 import { hostOf } from './hosts.ts';
-import { openaiChat } from './openai-chat.ts';
-import { openaiCompletions } from './openai-completions.ts';
-import { openaiEmbeddings } from './openai-embeddings.ts';
-import { freeRoute } from './openai-free.ts';
-import { openaiImages } from './openai-images.ts';
-import { openaiResponses } from './openai-responses.ts';
-import { openaiSpeech } from './openai-speech.ts';
-import { openaiTranscriptions } from './openai-transcriptions.ts';
+import { openaiChat } from './openai/chat.ts';
+import { openaiCompletions } from './openai/completions.ts';
+import { openaiEmbeddings } from './openai/embeddings.ts';
+import { freeRoute } from './openai/free.ts';
+import { openaiImages } from './openai/images.ts';
+import { openaiResponses } from './openai/responses.ts';
+import { openaiSpeech } from './openai/speech.ts';
+import { openaiTranscriptions } from './openai/transcriptions.ts';
 import type { CallShape, JsonObject, Provider, Route } from './provider.ts';
 
 /** Every wire format that is understood, asked in this order. */
