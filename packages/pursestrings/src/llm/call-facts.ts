@@ -1,8 +1,8 @@
 import { PriceUnknownError } from '../errors.ts';
 import { PurseError } from '../ledger/invalid.ts';
 import type { CallFacts } from './estimate.ts';
-import type { Price } from './price.ts';
-import type { PriceFinder } from './price-list.ts';
+import type { Price } from './prices/price.ts';
+import type { PriceFinder } from './prices/price-list.ts';
 import type { CallPart, CallShape, JsonObject, Provider } from './providers/provider.ts';
 
 /** What decides how a call is read. */

@@ -1,6 +1,6 @@
 import { MAX_LABELS } from '../ledger/labels.ts';
 import type { Labels } from '../ledger/labels.ts';
-import type { Price } from './price.ts';
+import type { Price } from './prices/price.ts';
 
 /** A model's name comes from the request, and a label's length is bounded. */
 const MAX_LENGTH = 256;

@@ -2,13 +2,13 @@ import { PriceUnknownError } from '../errors.ts';
 import { InvalidAmountError, InvalidOptionError } from '../ledger/invalid.ts';
 import { factsOf } from './call-facts.ts';
 import { estimate } from './estimate.ts';
-import { costAttos, lacksTier } from './price.ts';
-import type { Price } from './price.ts';
-import { priceFinder } from './price-list.ts';
-import type { PriceFinder, PriceSources } from './price-list.ts';
+import { costAttos, lacksTier } from './prices/price.ts';
+import type { Price } from './prices/price.ts';
+import { priceFinder } from './prices/price-list.ts';
+import type { PriceFinder, PriceSources } from './prices/price-list.ts';
 import { PROVIDERS, recogniseBody } from './providers/index.ts';
 import { isObject } from './providers/provider.ts';
-import { usdNumber } from './rates.ts';
+import { usdNumber } from './prices/rates.ts';
 import { checkUsage } from './usage.ts';
 import type { Usage } from './usage.ts';
 

@@ -2,9 +2,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import { PriceUnknownError } from '../errors.ts';
 import { InvalidOptionError } from '../ledger/invalid.ts';
-import { limitsOf } from './model-limits.ts';
-import { boundAttos, missingRate, outputRateAttos } from './price.ts';
-import type { Price, TokenBound } from './price.ts';
+import { limitsOf } from './prices/model-limits.ts';
+import { boundAttos, missingRate, outputRateAttos } from './prices/price.ts';
+import type { Price, TokenBound } from './prices/price.ts';
 import type { CallShape, InputBound, JsonObject, Provider } from './providers/provider.ts';
 
 /** The most that a call can use and cost. */

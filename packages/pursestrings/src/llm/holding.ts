@@ -4,7 +4,7 @@ import type { Labels } from '../ledger/labels.ts';
 import type { Purse } from '../purse.ts';
 import { affordableCap, estimate, mayFit, recount, withOutputCap } from './estimate.ts';
 import type { CallFacts, Estimate, Left } from './estimate.ts';
-import { attosOf, usdNumber } from './rates.ts';
+import { attosOf, usdNumber } from './prices/rates.ts';
 
 /** A clamped answer shorter than this is of no use to anybody: the call is refused instead. */
 const MIN_CLAMPED_TOKENS = 16;

@@ -1,15 +1,15 @@
 import type { Purse } from '../purse.ts';
 import { chargeLabels } from './charge-labels.ts';
-import { costAttos } from './price.ts';
-import type { Price } from './price.ts';
-import type { PriceFinder } from './price-list.ts';
+import { costAttos } from './prices/price.ts';
+import type { Price } from './prices/price.ts';
+import type { PriceFinder } from './prices/price-list.ts';
 import { hostOf } from './providers/hosts.ts';
 import type { Provider, ResultReader, Work } from './providers/provider.ts';
-import { recordable, usdNumber } from './rates.ts';
+import { recordable, usdNumber } from './prices/rates.ts';
 import { remade, withBody } from './read-response.ts';
-import { openFilter } from './stream-filter.ts';
-import { LineFilter } from './line-filter.ts';
-import { passedThrough } from './stream.ts';
+import { openFilter } from './streams/stream-filter.ts';
+import { LineFilter } from './streams/line-filter.ts';
+import { passedThrough } from './streams/stream.ts';
 import { parseJson } from './providers/read-json.ts';
 
 /** A request for the result of work that an earlier call began, here or in another process. */

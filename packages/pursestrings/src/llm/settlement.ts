@@ -2,8 +2,8 @@ import type { Hold } from '../hold.ts';
 import { chargeLabels } from './charge-labels.ts';
 import { recount } from './estimate.ts';
 import type { CallFacts, Estimate } from './estimate.ts';
-import { boundAttos, costAttos, lacksTier } from './price.ts';
-import { recordable, usdNumber } from './rates.ts';
+import { boundAttos, costAttos, lacksTier } from './prices/price.ts';
+import { recordable, usdNumber } from './prices/rates.ts';
 import { countTokens, TOKENS_PER_CUT } from './tokenizer.ts';
 import type { Usage } from './usage.ts';
 

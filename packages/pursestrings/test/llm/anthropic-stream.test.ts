@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { openAnthropicStream } from '../../src/llm/providers/anthropic/stream.ts';
 import { callShape } from '../../src/llm/providers/provider.ts';
 import type { StreamReader } from '../../src/llm/providers/provider.ts';
-import { anthropicTiers } from '../../src/llm/tiers/anthropic.ts';
+import { anthropicTiers } from '../../src/llm/prices/tiers/anthropic.ts';
 
 const SHAPE = callShape({ model: 'claude-haiku-4-5' });
 

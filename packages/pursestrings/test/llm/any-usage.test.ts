@@ -376,14 +376,17 @@ describe.each(SAMPLES)('the usage of $name', (sample) => {
     expect(steps(calculateCost(model, usage).usd)).toBe(stepsOf(picos));
   });
 
-  it.skipIf(usageIn === null)('is read from its usage object alone', () => {
-    const bare = body[usageIn ?? ''] as ProviderUsage;
+  // Some answers have their usage in pieces, or none: there is no object to read alone.
+  if (usageIn === null) return;
+
+  it('is read from its usage object alone', () => {
+    const bare = body[usageIn] as ProviderUsage;
     for (const reader of readers(bare)) expect(reader).toMatch(format);
     expect(steps(calculateCost(model, bare).usd)).toBe(stepsOf(barePicos));
   });
 
-  it.skipIf(usageIn === null)('is not read once a count is no count', () => {
-    const bare = body[usageIn ?? ''] as Readonly<Record<string, unknown>>;
+  it('is not read once a count is no count', () => {
+    const bare = body[usageIn] as Readonly<Record<string, unknown>>;
     const counts = Object.keys(bare).filter(
       (name) =>
         /^(?:prompt|completion|input|output)|seconds/i.test(name) && !/etails|_miss_/.test(name),

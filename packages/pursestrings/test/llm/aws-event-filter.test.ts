@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { AwsEventFilter } from '../../src/llm/aws-event-filter.ts';
+import { AwsEventFilter } from '../../src/llm/streams/aws-event-filter.ts';
 import { bedrockConverse } from '../../src/llm/providers/bedrock/converse.ts';
 import { callShape } from '../../src/llm/providers/provider.ts';
 import { awsEvent, converseEvents } from './peers/bedrock-peer.ts';

@@ -2,9 +2,9 @@ import { findProvider } from '@pydantic/genai-prices';
 import { describe, expect, it } from 'vitest';
 
 import { InvalidAmountError, InvalidOptionError } from '../../src/ledger/invalid.ts';
-import { describePrice, similarModels } from '../../src/llm/describe-price.ts';
-import { priceFinder } from '../../src/llm/price-list.ts';
-import { exactRates } from '../../src/llm/rates.ts';
+import { describePrice, similarModels } from '../../src/llm/prices/describe-price.ts';
+import { priceFinder } from '../../src/llm/prices/price-list.ts';
+import { exactRates } from '../../src/llm/prices/rates.ts';
 
 describe('describePrice', () => {
   // https://platform.openai.com/docs/pricing, 2026-11-22.

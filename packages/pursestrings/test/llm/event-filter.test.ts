@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import { openaiChat } from '../../src/llm/providers/openai/chat.ts';
-import { EventFilter } from '../../src/llm/event-filter.ts';
+import { EventFilter } from '../../src/llm/streams/event-filter.ts';
 
 const USAGE = '{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3}}';
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { JsonArrayFilter } from '../../src/llm/json-array-filter.ts';
-import { openFilter } from '../../src/llm/stream-filter.ts';
+import { JsonArrayFilter } from '../../src/llm/streams/json-array-filter.ts';
+import { openFilter } from '../../src/llm/streams/stream-filter.ts';
 
 /** Feeds bytes cut at these places; gives what came through, and what was shown. */
 function pass(bytes: Buffer, cuts: readonly number[]): { through: Buffer; shown: unknown[] } {

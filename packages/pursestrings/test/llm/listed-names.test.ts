@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import { priceFinder } from '../../src/llm/price-list.ts';
+import { priceFinder } from '../../src/llm/prices/price-list.ts';
 
 describe('a name that the list takes for another model', () => {
   it.each([

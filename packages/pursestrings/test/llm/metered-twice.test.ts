@@ -4,7 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { BudgetExceededError } from '../../src/errors.ts';
 import { meteredFetch } from '../../src/llm/metered-fetch.ts';
-import { purseMiddleware } from '../../src/llm/middleware.ts';
+import { purseMiddleware } from '../../src/llm/ai-sdk/middleware.ts';
 import { openPurse } from '../../src/purse.ts';
 import type { Purse } from '../../src/purse.ts';
 import { ask, billedSteps, openBench, rejection, until } from './fixture.ts';

@@ -3,8 +3,8 @@ import { onTestFinished } from 'vitest';
 
 import type { Charge } from '../../src/charge.ts';
 import type { Limit } from '../../src/ledger/limit.ts';
-import { purseMiddleware } from '../../src/llm/middleware.ts';
-import type { MiddlewareOptions } from '../../src/llm/middleware.ts';
+import { purseMiddleware } from '../../src/llm/ai-sdk/middleware.ts';
+import type { MiddlewareOptions } from '../../src/llm/ai-sdk/middleware.ts';
 import { openPurse } from '../../src/purse.ts';
 import type { Purse } from '../../src/purse.ts';
 import { steps } from './fixture.ts';

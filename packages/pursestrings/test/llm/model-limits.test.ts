@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 
-import { limitsOf } from '../../src/llm/model-limits.ts';
+import { limitsOf } from '../../src/llm/prices/model-limits.ts';
 
 it.each([
   // https://ai.google.dev/gemini-api/docs/models, 2026-11-22

@@ -1,8 +1,8 @@
 import { InvalidAmountError, shown } from '../../ledger/invalid.ts';
-import { costAttos } from '../price.ts';
-import type { ModelPrice, Price } from '../price.ts';
-import { type PriceFinder, type PriceSources, priceFinder } from '../price-list.ts';
-import { usdNumber } from '../rates.ts';
+import { costAttos } from '../prices/price.ts';
+import type { ModelPrice, Price } from '../prices/price.ts';
+import { type PriceFinder, type PriceSources, priceFinder } from '../prices/price-list.ts';
+import { usdNumber } from '../prices/rates.ts';
 import type { Usage as CallUsage } from '../usage.ts';
 import { UnknownModelError } from './errors.ts';
 import type { PriceRow, UnknownModelPolicy, Usage } from './types.ts';

@@ -3,7 +3,7 @@ import type {
   MiddlewareModel,
   MiddlewareParams,
   PurseMiddleware,
-} from '../middleware.ts';
+} from '../ai-sdk/middleware.ts';
 import { isObject } from '../providers/provider.ts';
 import type { Usage as CallUsage } from '../usage.ts';
 import { type AdmittedCall, SpendGuard } from './spend-guard.ts';

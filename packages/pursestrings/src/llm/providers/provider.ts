@@ -1,5 +1,5 @@
 import type { PurseError } from '../../ledger/invalid.ts';
-import type { CacheWrites } from '../price.ts';
+import type { CacheWrites } from '../prices/price.ts';
 import type { Pieces, Usage } from '../usage.ts';
 
 /** A JSON object, as a request or an answer carries it. */

@@ -1,5 +1,5 @@
 import type { Decimal } from '../../ledger/amount.ts';
-import { scaled } from '../rates.ts';
+import { scaled } from '../prices/rates.ts';
 import { isObject } from './provider.ts';
 import type { JsonObject } from './provider.ts';
 import { count } from './read-json.ts';

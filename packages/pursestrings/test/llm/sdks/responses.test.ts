@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 
 import { BudgetExceededError } from '../../../src/errors.ts';
-import { purseMiddleware } from '../../../src/llm/middleware.ts';
+import { purseMiddleware } from '../../../src/llm/ai-sdk/middleware.ts';
 import { rejection } from '../fixture.ts';
 import { openOpenaiBench } from '../openai-fixture.ts';
 import type { OpenaiBench, OpenaiBenchOptions } from '../openai-fixture.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { BudgetExceededError } from '../../../src/errors.ts';
-import { purseMiddleware } from '../../../src/llm/middleware.ts';
+import { purseMiddleware } from '../../../src/llm/ai-sdk/middleware.ts';
 import type { LoopbackAnswer } from '../../../src/testing/loopback-provider.ts';
 import { billedSteps, openBench, rejection, STEPS, steps, until } from '../fixture.ts';
 import type { Bench, BenchOptions } from '../fixture.ts';

@@ -4,7 +4,7 @@ import * as current from 'ai';
 import * as previous from 'ai-previous';
 import { z } from 'zod';
 
-import type { PurseMiddleware } from '../../../src/llm/middleware.ts';
+import type { PurseMiddleware } from '../../../src/llm/ai-sdk/middleware.ts';
 
 Object.assign(globalThis, { AI_SDK_LOG_WARNINGS: false });
 

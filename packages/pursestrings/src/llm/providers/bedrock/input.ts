@@ -1,4 +1,4 @@
-import type { CacheWrites } from '../../price.ts';
+import type { CacheWrites } from '../../prices/price.ts';
 import { isObject } from '../provider.ts';
 import type { CallShape, InputBound, JsonObject } from '../provider.ts';
 

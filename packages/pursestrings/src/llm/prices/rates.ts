@@ -1,6 +1,6 @@
-import { MAX_AMOUNT_STEPS } from '../ledger/amount.ts';
-import type { Decimal } from '../ledger/amount.ts';
-import { InvalidAmountError } from '../ledger/invalid.ts';
+import { MAX_AMOUNT_STEPS } from '../../ledger/amount.ts';
+import type { Decimal } from '../../ledger/amount.ts';
+import { InvalidAmountError } from '../../ledger/invalid.ts';
 
 /**
  * USD per one million tokens. A kind left out costs what `input` or `output` costs, except audio:

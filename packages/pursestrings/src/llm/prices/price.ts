@@ -1,8 +1,8 @@
-import type { Decimal } from '../ledger/amount.ts';
-import { InvalidAmountError } from '../ledger/invalid.ts';
+import type { Decimal } from '../../ledger/amount.ts';
+import { InvalidAmountError } from '../../ledger/invalid.ts';
 import { scaled } from './rates.ts';
 import type { Rates, TokenRates } from './rates.ts';
-import type { Pieces, Usage } from './usage.ts';
+import type { Pieces, Usage } from '../usage.ts';
 
 /** What a model costs, as a user writes it down. */
 export interface ModelPrice {

@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib';
 
 import { EventStreamCodec } from '@smithy/eventstream-codec';
 
-import type { StreamReader } from './providers/provider.ts';
+import type { StreamReader } from '../providers/provider.ts';
 import type { StreamFilter } from './stream-filter.ts';
 
 /** The lengths of the message and of its headers, and a checksum of the two. */

@@ -5,13 +5,13 @@ import type {
   PriceOptions,
 } from '@pydantic/genai-prices';
 
-import { InvalidOptionError } from '../ledger/invalid.ts';
+import { InvalidOptionError } from '../../ledger/invalid.ts';
 import { withGooglePrices } from './google-prices.ts';
 import { isAnotherModel } from './listed-names.ts';
 import { limitsOf } from './model-limits.ts';
 import type { ModelPrice, Price, PriceBook } from './price.ts';
 import { PIECE_ADDITIONS, PRICE_ADDITIONS } from './price-additions.ts';
-import { hostOf } from './providers/hosts.ts';
+import { hostOf } from '../providers/hosts.ts';
 import { attosPerUnit, exactRates, scaledRates } from './rates.ts';
 import type { LooseRates, Rates, TokenRates } from './rates.ts';
 import { tierRates } from './tiers/index.ts';

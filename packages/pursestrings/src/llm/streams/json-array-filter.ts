@@ -1,4 +1,4 @@
-import type { StreamReader } from './providers/provider.ts';
+import type { StreamReader } from '../providers/provider.ts';
 import type { StreamFilter } from './stream-filter.ts';
 
 const QUOTE = 0x22;

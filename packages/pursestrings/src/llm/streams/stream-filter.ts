@@ -2,7 +2,7 @@ import { AwsEventFilter } from './aws-event-filter.ts';
 import { EventFilter } from './event-filter.ts';
 import { JsonArrayFilter } from './json-array-filter.ts';
 import { LineFilter } from './line-filter.ts';
-import type { StreamReader } from './providers/provider.ts';
+import type { StreamReader } from '../providers/provider.ts';
 
 /** Shows what is in a stream to a reader, and lets pass what its consumer may see. */
 export interface StreamFilter {

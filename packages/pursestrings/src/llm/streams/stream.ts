@@ -1,7 +1,7 @@
-import type { StreamReader } from './providers/provider.ts';
-import type { Settlement } from './settlement.ts';
+import type { StreamReader } from '../providers/provider.ts';
+import type { Settlement } from '../settlement.ts';
 import type { StreamFilter } from './stream-filter.ts';
-import type { CallSpan } from './telemetry.ts';
+import type { CallSpan } from '../telemetry.ts';
 
 /** What becomes of a stream that ends, however it ends. */
 export interface StreamEnd {

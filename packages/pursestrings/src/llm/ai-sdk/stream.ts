@@ -1,10 +1,10 @@
-import { itemIdOf } from './ai-sdk-input.ts';
-import type { AnswerSaid } from './ai-sdk-usage.ts';
-import { isObject } from './providers/provider.ts';
-import type { OnText } from './providers/provider.ts';
-import { textAt } from './providers/read-json.ts';
-import type { StreamEnd } from './stream.ts';
-import type { Usage } from './usage.ts';
+import { itemIdOf } from './input.ts';
+import type { AnswerSaid } from './usage.ts';
+import { isObject } from '../providers/provider.ts';
+import type { OnText } from '../providers/provider.ts';
+import { textAt } from '../providers/read-json.ts';
+import type { StreamEnd } from '../streams/stream.ts';
+import type { Usage } from '../usage.ts';
 
 /** Reads the parts of a stream: `LanguageModelV4StreamPart`, or V3, or V2. */
 export class PartReader {

@@ -1,6 +1,6 @@
 import { createParser } from 'eventsource-parser';
 
-import type { StreamReader } from './providers/provider.ts';
+import type { StreamReader } from '../providers/provider.ts';
 import type { StreamFilter } from './stream-filter.ts';
 
 /**

@@ -1,15 +1,15 @@
-import { PriceUnknownError } from '../errors.ts';
-import { boundPrompt, countPrompt, isOwnTool, promptContents } from './ai-sdk-input.ts';
-import type { PromptContents } from './ai-sdk-input.ts';
-import { namedModel } from './ai-sdk-model.ts';
-import type { NamedModel } from './ai-sdk-model.ts';
-import type { CallFacts } from './estimate.ts';
-import type { CacheWrites, Price } from './price.ts';
-import type { PriceFinder } from './price-list.ts';
-import { ALWAYS_SEARCHES, previewSearchPiece } from './providers/openai/fields.ts';
-import { callShape, isObject } from './providers/provider.ts';
-import type { CallShape, JsonObject, Provider } from './providers/provider.ts';
-import { positive } from './providers/read-json.ts';
+import { PriceUnknownError } from '../../errors.ts';
+import { boundPrompt, countPrompt, isOwnTool, promptContents } from './input.ts';
+import type { PromptContents } from './input.ts';
+import { namedModel } from './model.ts';
+import type { NamedModel } from './model.ts';
+import type { CallFacts } from '../estimate.ts';
+import type { CacheWrites, Price } from '../prices/price.ts';
+import type { PriceFinder } from '../prices/price-list.ts';
+import { ALWAYS_SEARCHES, previewSearchPiece } from '../providers/openai/fields.ts';
+import { callShape, isObject } from '../providers/provider.ts';
+import type { CallShape, JsonObject, Provider } from '../providers/provider.ts';
+import { positive } from '../providers/read-json.ts';
 
 /** A call by the AI SDK, read. */
 export interface AiSdkCall {

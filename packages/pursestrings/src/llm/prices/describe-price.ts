@@ -1,7 +1,7 @@
 import { findProvider } from '@pydantic/genai-prices';
 
-import { InvalidOptionError, shown } from '../ledger/invalid.ts';
-import type { CostOptions } from './cost.ts';
+import { InvalidOptionError, shown } from '../../ledger/invalid.ts';
+import type { CostOptions } from '../cost.ts';
 import type { Price } from './price.ts';
 import { priceFinder } from './price-list.ts';
 import { exactRates } from './rates.ts';

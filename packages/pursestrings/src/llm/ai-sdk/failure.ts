@@ -1,13 +1,13 @@
-import { PurseError } from '../ledger/invalid.ts';
-import type { AiSdkCall } from './ai-sdk-call.ts';
-import { usageOf } from './ai-sdk-usage.ts';
-import { mayBeBilled } from './gateway-status.ts';
-import { neverLeft } from './never-left.ts';
-import type { TokenBound } from './price.ts';
-import { isObject } from './providers/provider.ts';
-import { parseJson } from './providers/read-json.ts';
-import type { Settlement } from './settlement.ts';
-import type { Usage } from './usage.ts';
+import { PurseError } from '../../ledger/invalid.ts';
+import type { AiSdkCall } from './call.ts';
+import { usageOf } from './usage.ts';
+import { mayBeBilled } from '../gateway-status.ts';
+import { neverLeft } from '../never-left.ts';
+import type { TokenBound } from '../prices/price.ts';
+import { isObject } from '../providers/provider.ts';
+import { parseJson } from '../providers/read-json.ts';
+import type { Settlement } from '../settlement.ts';
+import type { Usage } from '../usage.ts';
 
 /**
  * Errors of the AI SDK that its providers throw while they write a request.

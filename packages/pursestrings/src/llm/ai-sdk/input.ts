@@ -1,8 +1,8 @@
-import { rememberedItem } from './ai-sdk-memory.ts';
-import { imageTokens } from './providers/openai/chat-input.ts';
-import { isObject } from './providers/provider.ts';
-import type { InputBound, JsonObject } from './providers/provider.ts';
-import { countTokens, hasTokenizer } from './tokenizer.ts';
+import { rememberedItem } from './memory.ts';
+import { imageTokens } from '../providers/openai/chat-input.ts';
+import { isObject } from '../providers/provider.ts';
+import type { InputBound, JsonObject } from '../providers/provider.ts';
+import { countTokens, hasTokenizer } from '../tokenizer.ts';
 
 /** Tokens around a message, and around a part of one, whoever the provider is. */
 const TOKENS_PER_MESSAGE = 8;

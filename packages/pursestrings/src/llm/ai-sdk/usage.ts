@@ -1,12 +1,12 @@
-import type { AiSdkCall } from './ai-sdk-call.ts';
-import { rememberItems } from './ai-sdk-memory.ts';
-import { readUsage } from './cost.ts';
-import type { TokenBound } from './price.ts';
-import { isObject } from './providers/provider.ts';
-import type { JsonObject } from './providers/provider.ts';
-import { count } from './providers/read-json.ts';
-import { isConsistent } from './usage.ts';
-import type { Usage } from './usage.ts';
+import type { AiSdkCall } from './call.ts';
+import { rememberItems } from './memory.ts';
+import { readUsage } from '../cost.ts';
+import type { TokenBound } from '../prices/price.ts';
+import { isObject } from '../providers/provider.ts';
+import type { JsonObject } from '../providers/provider.ts';
+import { count } from '../providers/read-json.ts';
+import { isConsistent } from '../usage.ts';
+import type { Usage } from '../usage.ts';
 
 /** What an answer of the AI SDK says of its cost: a generate result, or the `finish` of a stream. */
 export interface AnswerSaid {
