@@ -12,7 +12,7 @@ import {
 } from '../../ledger/records.ts';
 import type { Total } from '../../ledger/report.ts';
 import { DueQueue } from './due-queue.ts';
-import { Fifo } from './fifo.ts';
+import { Fifo } from '../../fifo.ts';
 import { MemoryTotals } from './totals.ts';
 import type { BalanceQuery, LedgerScope, Page, Retention, TotalsQuery } from '../store.ts';
 
