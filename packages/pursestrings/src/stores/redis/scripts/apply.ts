@@ -1,0 +1,71 @@
+import { BOOK, FLUSH } from './book.ts';
+import { FORGET } from './forget.ts';
+import { LEDGER } from './ledger.ts';
+
+/**
+ * Applies a batch of operations. ARGV from 2 on: an operation each, as lines of JSON: what it is,
+ * then its content where it has one, then its lines. Answers one JSON text:
+ * `[now, [answer of each operation], [[hold, charge] of each expiry]]`.
+ */
+const MAIN: string = String.raw`
+local operations, bodies = {}, {}
+local wanted_ids, wanted_labels = {}, {}
+for index = 2, #ARGV do
+  local text = ARGV[index]
+  local cut = find(text, '\n', 1, true)
+  local op, body = decode(sub(text, 1, cut - 1)), sub(text, cut + 1)
+  local kind = op[1]
+  if kind == 'reserve' then
+    op.lines = decode(sub(body, find(body, '\n', 1, true) + 1))
+  elseif kind == 'settle' then
+    op.lines = decode(body)
+    wanted_labels[#wanted_labels + 1] = op[6]
+  elseif kind == 'charge' then
+    op.lines = decode(body)
+    wanted_labels[#wanted_labels + 1] = op[5]
+  elseif kind == 'rename' then
+    wanted_ids[#wanted_ids + 1] = op[3]
+  end
+  wanted_ids[#wanted_ids + 1] = op[2]
+  operations[index - 1], bodies[index - 1] = op, body
+end
+
+local due = call('ZRANGEBYSCORE', DUE, '-inf', int(now), 'LIMIT', 0, 129)
+more_due = #due > 128
+due[129] = nil
+for _, id in ipairs(due) do wanted_ids[#wanted_ids + 1] = id end
+load_ids(wanted_ids)
+
+local wanted = {}
+for _, id in ipairs(wanted_ids) do
+  local known = ids[id]
+  if known and known.hold then
+    open_body(known)
+    for index = 1, #known.lines, 2 do wanted[#wanted + 1] = known.lines[index] end
+  end
+end
+for _, op in ipairs(operations) do
+  if op.lines then
+    for index = 1, #op.lines, 2 do wanted[#wanted + 1] = op.lines[index] end
+  end
+end
+load_envelopes(wanted)
+if #wanted_labels > 0 then
+  load_totals(quarter, wanted_labels)
+  load_totals(day, wanted_labels)
+end
+
+forget(#operations)
+for _, id in ipairs(due) do
+  local known = entry(id)
+  if known and known.hold and known.state == 'open' and known.expires <= now then
+    expire(open_body(known))
+  end
+end
+for index, op in ipairs(operations) do answers[index] = APPLY[op[1]](op, bodies[index]) end
+flush()
+return '[' .. int(now) .. ',[' .. concat(answers, ',') .. '],[' .. concat(expiries, ',') .. ']]'
+`;
+
+/** The script that every spend goes through. */
+export const APPLY_SCRIPT: string = BOOK + FLUSH + FORGET + LEDGER + MAIN;
