@@ -28,6 +28,7 @@ export async function inTime<T>(
   code: 'OUTCOME_UNKNOWN' | 'STORE_UNAVAILABLE' = 'OUTCOME_UNKNOWN',
 ): Promise<T> {
   const controller = new AbortController();
+  if (timeoutMs === Number.POSITIVE_INFINITY) return call(controller.signal);
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {

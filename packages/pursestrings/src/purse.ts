@@ -336,7 +336,7 @@ export class Purse implements AsyncDisposable {
   async verify(): Promise<Verification> {
     this.#assertOpen();
     await this.#desk.reload();
-    return verifyLedger(this.#store, this.#desk.rulebook.units);
+    return verifyLedger(this.#store, this.#desk.rulebook.units, this.#settings);
   }
 
   /**
