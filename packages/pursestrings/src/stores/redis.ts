@@ -13,6 +13,7 @@ import { POLICY_SCRIPT, SERVER_SCRIPT } from './redis/scripts/read.ts';
 import { WRITE_SCRIPT } from './redis/scripts/write.ts';
 import { keysOf, RedisServer, type ReplicaOptions } from './redis/server.ts';
 import { RedisSnapshot } from './redis/snapshot.ts';
+import { GroundList } from './redis/texts.ts';
 import type {
   BalancePage,
   BalanceQuery,
@@ -157,7 +158,9 @@ class RedisStore implements LedgerStore {
 
   async writeLedger(records: readonly LedgerRecord[], revision: number): Promise<boolean> {
     await this.#opened();
-    const args = [this.#header(), String(revision), ...records.map(recordText)];
+    const grounds = new GroundList();
+    const texts = records.map((record) => recordText(record, grounds));
+    const args = [this.#header(grounds), String(revision), ...texts];
     return (await this.#server.write(WRITE_SCRIPT, this.#keys, args)) === 1;
   }
 
@@ -181,16 +184,18 @@ class RedisStore implements LedgerStore {
     operations: readonly Operation[],
     signal: AbortSignal | undefined,
   ): Promise<Applied> {
-    const args = [this.#header(), ...operations.map(operationText)];
+    const grounds = new GroundList();
+    const texts = operations.map((operation) => operationText(operation, grounds));
+    const args = [this.#header(grounds), ...texts];
     const answer = await this.#server.write(APPLY_SCRIPT, this.#keys, args, signal);
     return readApplied(String(answer), operations);
   }
 
   /** What every script that writes is told first: see `scripts/book.ts`. */
-  #header(): string {
+  #header(grounds: GroundList): string {
     const nowMs = this.#options.clock?.now() ?? null;
     // Something is written each time where WAIT is to mean something.
-    return JSON.stringify([nowMs, ...this.#retention, this.#server.waits]);
+    return JSON.stringify([nowMs, ...this.#retention, this.#server.waits, grounds]);
   }
 
   /** Makes sure, once, that the server keeps what it is given and that we can read what it has. */

@@ -12,39 +12,53 @@ import {
 import { newEnvelope } from '../../ledger/envelope.ts';
 import { InvariantError } from '../../errors.ts';
 import {
-  contentText,
+  amountsText,
   flatAmounts,
+  type GroundList,
   type HoldText,
+  labelsText,
   linesText,
   readHold,
   readRow,
   type RowText,
 } from './texts.ts';
 
-/** Writes an operation as the script reads it: lines of JSON. */
-export function operationText(op: Operation): string {
+/** Writes an operation as the script reads it; the grounds of its lines go into a list for all. */
+export function operationText(op: Operation, grounds: GroundList): string {
   switch (op.kind) {
-    case 'reserve': {
-      const asked = JSON.stringify([op.kind, op.id, op.revision, op.refusal, op.ttlMs]);
-      return `${asked}\n${contentText(op)}\n${linesText(op.lines)}`;
-    }
+    case 'reserve':
+      return reserveText(op, grounds);
     case 'settle': {
-      const said = [flatAmounts(op.amounts), op.labels.key, op.description ?? null];
-      const asked = JSON.stringify([op.kind, op.id, op.ifUnresolved, op.revision, ...said]);
-      return `${asked}\n${linesText(op.lines)}`;
+      const { id, ifUnresolved, revision, amounts, labels, description } = op;
+      const said = [flatAmounts(amounts), labels.key, description ?? null];
+      const asked = JSON.stringify(['settle', id, ifUnresolved, revision, ...said]);
+      return `${asked.slice(0, -1)},${linesText(op.lines, grounds)}]`;
     }
     case 'charge': {
-      const said = [flatAmounts(op.amounts), op.labels.key, op.description ?? null];
-      const asked = JSON.stringify([op.kind, op.id, op.revision, ...said, op.late]);
-      return `${asked}\n${linesText(op.lines)}`;
+      const { id, revision, amounts, labels, description, late } = op;
+      const said = [flatAmounts(amounts), labels.key, description ?? null];
+      const asked = JSON.stringify(['charge', id, revision, ...said, late]);
+      return `${asked.slice(0, -1)},${linesText(op.lines, grounds)}]`;
     }
     case 'release':
-      return `${JSON.stringify([op.kind, op.id])}\n`;
+      return JSON.stringify([op.kind, op.id]);
     case 'extend':
-      return `${JSON.stringify([op.kind, op.id, op.ttlMs])}\n`;
+      return JSON.stringify([op.kind, op.id, op.ttlMs]);
     case 'rename':
-      return `${JSON.stringify([op.kind, op.id, op.newId, op.ttlMs])}\n`;
+      return JSON.stringify([op.kind, op.id, op.newId, op.ttlMs]);
   }
+}
+
+/** A reserve is kept as it was asked for: what a settle needs in one line, the rest in another. */
+function reserveText(op: ReserveOperation, grounds: GroundList): string {
+  const occupied = op.occupied.length === 0 ? '[]' : JSON.stringify(op.occupied);
+  const refusal = op.refusal === null ? 'null' : `"${op.refusal}"`;
+  const description = op.description === undefined ? 'null' : JSON.stringify(op.description);
+  return (
+    `["reserve",${JSON.stringify(op.id)},${op.revision},${refusal},${op.ttlMs},` +
+    `${amountsText(op.amounts)},${occupied},${linesText(op.lines, grounds)},${description}]\n` +
+    labelsText(op)
+  );
 }
 
 type AnswerText =

@@ -1,16 +1,24 @@
 import type { LedgerRecord } from '../../ledger/audit.ts';
 import type { ChargeRecord, Envelope, HoldRecord } from '../../ledger/records.ts';
 import { RENAMED_PREFIX } from '../../ledger/records.ts';
+import { envelopeGroupOf } from '../../ledger/plan.ts';
 import { DAY_SLOT_MS } from '../../ledger/report.ts';
-import { contentText, flatAmounts, heldLinesText, placeText, totalText } from './texts.ts';
+import {
+  flatAmounts,
+  type GroundList,
+  heldLines,
+  labelsText,
+  placeText,
+  totalText,
+} from './texts.ts';
 
 /** Writes a record as `scripts/write.ts` reads it: lines of JSON. */
-export function recordText(record: LedgerRecord): string {
+export function recordText(record: LedgerRecord, grounds: GroundList): string {
   switch (record.kind) {
     case 'envelope':
       return envelopeText(record.envelope);
     case 'hold':
-      return holdText(record.hold);
+      return holdText(record.hold, grounds);
     case 'charge':
       return chargeText(record.charge);
     case 'total': {
@@ -24,15 +32,18 @@ export function recordText(record: LedgerRecord): string {
 function envelopeText(envelope: Envelope): string {
   const { key, spent, held, pruned, saturated, window } = envelope;
   const crossed = `,${envelope.crossed.map((fraction) => `${fraction},`).join('')}`;
-  const said = ['envelope', key, spent, held, pruned, saturated, crossed, window.endMs];
-  return `${JSON.stringify(said)}\n${placeText(envelope, envelope.each, window)}`;
+  const said = ['envelope', key, spent, held, pruned, saturated, crossed];
+  const closing = [window.endMs, envelopeGroupOf(envelope)];
+  return `${JSON.stringify([...said, ...closing])}\n${placeText(envelope, envelope.each, window)}`;
 }
 
-function holdText(hold: HoldRecord): string {
-  const { id, state, expiresAtMs, resolvedAtMs, said } = hold;
+function holdText(hold: HoldRecord, grounds: GroundList): string {
+  const { id, state, expiresAtMs, resolvedAtMs, said, amounts, occupied, description } = hold;
   const renamedFrom = said.startsWith(RENAMED_PREFIX) ? said.slice(RENAMED_PREFIX.length) : null;
-  const about = ['hold', id, state, expiresAtMs, resolvedAtMs, renamedFrom];
-  return `${JSON.stringify(about)}\n${contentText(hold)}\n${heldLinesText(hold.lines)}`;
+  const head = ['hold', id, state, expiresAtMs, resolvedAtMs, renamedFrom];
+  const lines = heldLines(hold.lines, grounds);
+  const asked = [flatAmounts(amounts), occupied, description ?? null, lines];
+  return `${JSON.stringify([...head, ...asked])}\n${labelsText(hold)}`;
 }
 
 function chargeText(charge: ChargeRecord): string {

@@ -43,6 +43,15 @@ const REPLIES: readonly (readonly [RegExp, Meaning])[] = [
     ),
   ],
   [
+    /ground \S+ is missing/,
+    {
+      code: 'STORE_CORRUPT',
+      failure: 'corrupt',
+      retryable: false,
+      says: 'has lost a part of the ledger; restore it from a backup',
+    },
+  ],
+  [
     /\bWRONGTYPE\b/,
     {
       code: 'STORE_CORRUPT',

@@ -13,6 +13,7 @@ import {
 } from '../store.ts';
 import {
   BALANCES_SCRIPT,
+  GROUNDS_SCRIPT,
   IDS_SCRIPT,
   JOURNAL_SCRIPT,
   OPEN_IDS_SCRIPT,
@@ -20,7 +21,16 @@ import {
   TOTALS_SCRIPT,
 } from './scripts/read.ts';
 import type { RedisServer } from './server.ts';
-import { addTotal, readEnvelope, readHold, readRow, type RowText, splitHold } from './texts.ts';
+import {
+  addTotal,
+  groundsOf,
+  isHold,
+  readEnvelope,
+  readHold,
+  readRow,
+  type RowText,
+} from './texts.ts';
+import { StoreError } from '../../errors.ts';
 
 /** How many journal rows one page looks through at most, so that a rare label stops nobody. */
 const MAX_SCANNED_PER_PAGE = 20_000;
@@ -29,10 +39,14 @@ const MAX_SCANNED_PER_PAGE = 20_000;
 const ROWS_AT_ONCE = 1000;
 const SLOTS_AT_ONCE = 32;
 
+const MAX_GROUNDS_AT_HAND = 10_000;
+
 /** Reads one ledger: every question is a script, so that it goes to the server that has the ledger. */
 export class RedisReader {
   readonly #server: RedisServer;
   readonly #keys: readonly string[];
+  /** Grounds by their names, which tell their content. */
+  readonly #grounds = new Map<string, string>();
 
   constructor(server: RedisServer, keys: readonly string[]) {
     this.#server = server;
@@ -125,10 +139,40 @@ export class RedisReader {
 
   async #holds(ids: readonly string[]): Promise<HoldRecord[]> {
     const texts = ids.length === 0 ? [] : await this.#ask<(string | null)[]>(IDS_SCRIPT, ids);
-    return ids.flatMap((id, index) => {
-      const hold = splitHold(id, texts[index] ?? '');
-      return hold === null ? [] : [readHold(hold)];
+    const standing = ids.flatMap((id, index) => {
+      const text = texts[index] ?? '';
+      return isHold(text) ? [{ id, text }] : [];
     });
+    return this.readHolds(standing);
+  }
+
+  /** Reads holds from their texts, with the grounds that their lines name. */
+  async readHolds(
+    holds: readonly { readonly id: string; readonly text: string }[],
+  ): Promise<HoldRecord[]> {
+    if (this.#grounds.size > MAX_GROUNDS_AT_HAND) this.#grounds.clear();
+    const missing = new Map<string, Set<string>>();
+    for (const { text } of holds) {
+      const { bucket, names } = groundsOf(text);
+      for (const name of names) {
+        if (this.#grounds.has(name)) continue;
+        missing.set(bucket, (missing.get(bucket) ?? new Set()).add(name));
+      }
+    }
+    for (const [bucket, names] of missing) await this.#learnGrounds(bucket, [...names]);
+    return holds.map(({ id, text }) => {
+      const grounds = groundsOf(text).names.map((name) => this.#grounds.get(name) ?? '');
+      return readHold([id, text, grounds]);
+    });
+  }
+
+  async #learnGrounds(bucket: string, names: readonly string[]): Promise<void> {
+    const texts = await this.#ask<(string | null)[]>(GROUNDS_SCRIPT, [bucket, ...names]);
+    for (const [index, name] of names.entries()) {
+      const text = texts[index] ?? null;
+      if (text === null) throw missingGround(name);
+      this.#grounds.set(name, text);
+    }
   }
 
   /** The ids of open holds after one, in order. */
@@ -177,4 +221,12 @@ function addTexts(sums: Map<string, RunningTotal>, texts: readonly string[]): vo
     }
     addTotal(sum, texts[index + 1] as string);
   }
+}
+
+function missingGround(name: string): StoreError {
+  return new StoreError(
+    'STORE_CORRUPT',
+    'corrupt',
+    `A hold in Redis names the terms ${name}, which are not there; restore it from a backup`,
+  );
 }

@@ -17,13 +17,13 @@ import {
 import type { RedisReader } from './reader.ts';
 import type { RedisServer } from './server.ts';
 import {
+  isHold,
   type NumberedEnvelope,
   readEnvelope,
-  readHold,
   readRow,
   readTotal,
   type RowText,
-  splitHold,
+  stateOf,
 } from './texts.ts';
 
 /** How many rows a chunk of the journal has: see `scripts/book.ts`. */
@@ -85,13 +85,16 @@ export class RedisSnapshot {
         const [next, page]: [string, string[]] = await this.#ask(SNAPSHOT_IDS_SCRIPT, which, [
           cursor,
         ]);
+        const found: { id: string; text: string }[] = [];
         for (let index = 0; index < page.length; index += 2) {
-          const id = page[index] as string;
-          const text = splitHold(id, page[index + 1] as string);
-          const wanted = text !== null && (scope === 'whole' || text[1][0] === 'open');
+          const [id = '', text = ''] = page.slice(index, index + 2);
+          const wanted = isHold(text) && (scope === 'whole' || stateOf(text) === 'open');
           if (!wanted || seen.has(id)) continue;
           seen.add(id);
-          yield { kind: 'hold', hold: this.#linked(readHold(text)) };
+          found.push({ id, text });
+        }
+        for (const hold of await this.#reader.readHolds(found)) {
+          yield { kind: 'hold', hold: this.#linked(hold) };
         }
         cursor = next;
       } while (cursor !== '0');

@@ -1,8 +1,9 @@
+import { createHash } from 'node:crypto';
 import type { TotalRecord } from '../../ledger/audit.ts';
 import { newEnvelope } from '../../ledger/envelope.ts';
 import { labelSetFromKey } from '../../ledger/labels.ts';
 import type { Terms } from '../../ledger/limit.ts';
-import type { Line } from '../../ledger/plan.ts';
+import { envelopeGroupOf, type Line } from '../../ledger/plan.ts';
 import {
   type ChargeRecord,
   type Crossing,
@@ -26,12 +27,20 @@ import { addAmounts, type RunningTotal } from '../running-total.ts';
 /** Amounts as a flat list of units and steps, in the order of units. */
 export type FlatAmounts = readonly (string | number)[];
 
-/** A hold: its id, head, content and lines. */
-export type HoldText = readonly [
+/** A hold: its id, its text, and the grounds of its lines in their order. */
+export type HoldText = readonly [id: string, text: string, grounds: readonly string[]];
+
+/** A hold's reserve as it was asked for: the first line after its head. */
+type AskedText = readonly [
+  kind: string,
   id: string,
-  head: readonly [HoldState, number, number | null, number, string | null],
-  content: readonly [FlatAmounts, string, string | null, IfAbandoned, readonly string[], string],
+  revision: number,
+  refusal: string | null,
+  ttlMs: number,
+  amounts: FlatAmounts,
+  occupied: readonly string[],
   lines: readonly string[],
+  description: string | null,
 ];
 
 /** A journal row. */
@@ -57,6 +66,13 @@ export function flatAmounts(amounts: StepAmounts): FlatAmounts {
   return amounts.flatMap(({ unit, steps }) => [unit, steps]);
 }
 
+/** Unit names need no escaping in JSON: see `declareUnits`. */
+export function amountsText(amounts: StepAmounts): string {
+  let text = '';
+  for (const { unit, steps } of amounts) text += `${text === '' ? '' : ','}"${unit}",${steps}`;
+  return `[${text}]`;
+}
+
 function readAmounts(flat: FlatAmounts): StepAmounts {
   const amounts: { unit: string; steps: number }[] = [];
   for (let index = 0; index < flat.length; index += 2) {
@@ -74,59 +90,76 @@ export function placeText(
   return JSON.stringify([limit, unit, each, window.key, window.startMs, window.endMs]);
 }
 
+/** A ground under the name that holds know it by. */
 interface WrittenGround {
   readonly window: Window;
+  readonly name: string;
   readonly text: string;
 }
 
 /** The ground of the lines of one limit and unit, as long as their window is the same. */
 const writtenGrounds = new WeakMap<Terms, WrittenGround>();
 
-/** Writes terms and place of a line as one JSON text, quotes and all. */
-export function groundText(
-  terms: Terms,
-  { each, window }: Pick<Envelope, 'each' | 'window'>,
-): string {
-  const written = writtenGrounds.get(terms);
-  if (written?.window === window) return written.text;
-  const warn = terms.warn.flatMap(({ fraction, steps }) => [String(fraction), steps]);
-  const { limit, unit, capSteps, soft, occupied } = terms;
-  const judged = [limit, unit, capSteps, Number(soft), Number(occupied), warn];
-  const said = JSON.stringify([...judged, window.startMs, window.endMs]);
-  const text = JSON.stringify(`${said}\n${placeText(terms, each, window)}`);
-  writtenGrounds.set(terms, { window, text });
-  return text;
+/** The grounds that a batch is told: names and texts in turn. */
+export class GroundList {
+  readonly #told = new Map<string, string>();
+
+  /** Names the ground of a line. */
+  nameOf(terms: Terms, line: { readonly key: string; readonly group?: string } & Place): string {
+    let written = writtenGrounds.get(terms);
+    if (written?.window !== line.window) {
+      written = writeGround(terms, line);
+      writtenGrounds.set(terms, written);
+    }
+    if (!this.#told.has(written.name)) this.#told.set(written.name, written.text);
+    return written.name;
+  }
+
+  toJSON(): readonly string[] {
+    return [...this.#told].flat();
+  }
 }
 
-/** Writes planned lines: keys and grounds in turn. */
-export function linesText(lines: readonly Line[]): string {
+type Place = Pick<Envelope, 'each' | 'values' | 'window'>;
+
+function writeGround(
+  terms: Terms,
+  line: { readonly key: string; readonly group?: string } & Place,
+): WrittenGround {
+  const { limit, unit, capSteps, soft, occupied } = terms;
+  const { each, window } = line;
+  const warn = terms.warn.flatMap(({ fraction, steps }) => [String(fraction), steps]);
+  const judged = [limit, unit, capSteps, Number(soft), Number(occupied), warn];
+  const group = line.group ?? envelopeGroupOf(line);
+  const said = JSON.stringify([...judged, window.startMs, window.endMs, group]);
+  const text = `${said}\n${placeText(terms, each, window)}`;
+  // Not a secret: 96 bits are enough for no two grounds to share a name.
+  const name = createHash('sha256').update(text).digest('base64url').slice(0, 16);
+  return { window, name, text };
+}
+
+/** Writes planned lines: keys and the names of their grounds in turn. */
+export function linesText(lines: readonly Line[], grounds: GroundList): string {
   let text = '';
   for (const line of lines) {
-    text += `${text === '' ? '' : ','}${JSON.stringify(line.key)},${groundText(line.terms, line)}`;
+    const ground = grounds.nameOf(line.terms, line);
+    text += `${text === '' ? '' : ','}${JSON.stringify(line.key)},"${ground}"`;
   }
   return `[${text}]`;
 }
 
-/** Writes the lines of a hold that comes from another store. */
-export function heldLinesText(lines: readonly HeldLine[]): string {
-  const parts = lines.map(
-    ({ envelope, terms }) => `${JSON.stringify(envelope.key)},${groundText(terms, envelope)}`,
-  );
-  return `[${parts.join(',')}]`;
+/** The lines of a hold that comes from another store. */
+export function heldLines(lines: readonly HeldLine[], grounds: GroundList): readonly string[] {
+  return lines.flatMap(({ envelope, terms }) => [envelope.key, grounds.nameOf(terms, envelope)]);
 }
 
-/** Writes what a hold is for: all of it that never changes but its lines. */
-export function contentText(hold: {
-  readonly amounts: StepAmounts;
+/** Writes what of a hold is seldom looked at. */
+export function labelsText(hold: {
   readonly labels: { readonly key: string };
-  readonly description: string | undefined;
   readonly ifAbandoned: IfAbandoned;
-  readonly occupied: readonly string[];
   readonly said: string;
 }): string {
-  const { amounts, labels, description, ifAbandoned, occupied, said } = hold;
-  const about = [labels.key, description ?? null, ifAbandoned, occupied, said];
-  return JSON.stringify([flatAmounts(amounts), ...about]);
+  return JSON.stringify([hold.labels.key, hold.ifAbandoned, hold.said]);
 }
 
 interface Ground {
@@ -215,32 +248,62 @@ function namedEnvelope(key: string, { terms, each, window }: Ground): Envelope {
   return newEnvelope({ key, group: '', terms, each, values, window, steps: 0 });
 }
 
-/** Takes apart what stands under the id of a hold; `null` for that of a charge. */
-export function splitHold(id: string, text: string): HoldText | null {
-  if (!text.startsWith('[')) return null;
-  return JSON.parse(`[${JSON.stringify(id)},${text.replaceAll('\n', ',')}]`) as HoldText;
+/** A hold's text, taken apart. */
+interface SplitHold {
+  readonly head: readonly string[];
+  readonly asked: AskedText;
+  readonly labels: readonly [key: string, ifAbandoned: IfAbandoned, said: string];
 }
 
-export function readHold([id, head, content, lines]: HoldText): HoldRecord {
-  const [state, expiresAtMs, resolvedAtMs, , renamedFrom] = head;
-  const [amounts, labels, description, ifAbandoned, occupied, said] = content;
-  const held: HeldLine[] = [];
-  for (let index = 0; index < lines.length; index += 2) {
-    const ground = readGround(String(lines[index + 1]));
-    held.push({ terms: ground.terms, envelope: namedEnvelope(String(lines[index]), ground) });
-  }
+/** True for the text of a hold; a charge that no hold remembers has another. */
+export function isHold(text: string): boolean {
+  return text.includes('\n');
+}
+
+/** Where a hold stands, by its text. */
+export function stateOf(text: string): HoldState {
+  return text.slice(0, text.indexOf(' ')) as HoldState;
+}
+
+/** The bucket that a hold's grounds are kept in, and their names. */
+export function groundsOf(text: string): {
+  readonly bucket: string;
+  readonly names: readonly string[];
+} {
+  const { head, asked } = splitHold(text);
+  return { bucket: head[4] ?? '', names: asked[7].filter((_, index) => index % 2 === 1) };
+}
+
+function splitHold(text: string): SplitHold {
+  const [head = '', asked = '', labels = ''] = text.split('\n');
+  return {
+    head: head.split(' '),
+    asked: JSON.parse(asked) as AskedText,
+    labels: JSON.parse(labels) as SplitHold['labels'],
+  };
+}
+
+export function readHold([id, text, grounds]: HoldText): HoldRecord {
+  const { head, asked, labels } = splitHold(text);
+  const [, , , , , amounts, occupied, lines, description] = asked;
+  const [key, ifAbandoned, said] = labels;
+  const [state, expires, resolved, , , ...origin] = head;
+  const renamedFrom = origin.join(' ');
   return {
     id,
     amounts: readAmounts(amounts),
-    labels: labelSetFromKey(labels),
+    labels: labelSetFromKey(key),
     description: description ?? undefined,
     ifAbandoned,
     occupied,
-    said: renamedFrom === null ? said : `${RENAMED_PREFIX}${renamedFrom}`,
-    lines: held,
-    expiresAtMs,
-    state,
-    resolvedAtMs,
+    said: renamedFrom === '-' ? said : `${RENAMED_PREFIX}${JSON.parse(renamedFrom) as string}`,
+    lines: grounds.map((text, index): HeldLine => {
+      const ground = readGround(text);
+      return { terms: ground.terms, envelope: namedEnvelope(lines[2 * index] ?? '', ground) };
+    }),
+    expiresAtMs: Number(expires),
+    state: state as HoldState,
+    resolvedAtMs: resolved === '-' ? null : Number(resolved),
     charge: undefined,
   };
 }

@@ -3,8 +3,8 @@ import { FORGET } from './forget.ts';
 import { LEDGER } from './ledger.ts';
 
 /**
- * Applies a batch of operations. ARGV from 2 on: an operation each, as lines of JSON: what it is,
- * then its content where it has one, then its lines. Answers one JSON text:
+ * Applies a batch of operations. ARGV from 2 on: an operation each, as JSON; a reserve has a second
+ * line of it, with what is seldom looked at. Answers one JSON text:
  * `[now, [answer of each operation], [[hold, charge] of each expiry]]`.
  */
 const MAIN: string = String.raw`
@@ -13,21 +13,17 @@ local wanted_ids, wanted_labels = {}, {}
 for index = 2, #ARGV do
   local text = ARGV[index]
   local cut = find(text, '\n', 1, true)
-  local op, body = decode(sub(text, 1, cut - 1)), sub(text, cut + 1)
+  local op = decode(cut and sub(text, 1, cut - 1) or text)
   local kind = op[1]
-  if kind == 'reserve' then
-    op.lines = decode(sub(body, find(body, '\n', 1, true) + 1))
-  elseif kind == 'settle' then
-    op.lines = decode(body)
+  if kind == 'settle' then
     wanted_labels[#wanted_labels + 1] = op[6]
   elseif kind == 'charge' then
-    op.lines = decode(body)
     wanted_labels[#wanted_labels + 1] = op[5]
   elseif kind == 'rename' then
     wanted_ids[#wanted_ids + 1] = op[3]
   end
   wanted_ids[#wanted_ids + 1] = op[2]
-  operations[index - 1], bodies[index - 1] = op, body
+  operations[index - 1], bodies[index - 1] = op, kind == 'reserve' and text or false
 end
 
 local due = call('ZRANGEBYSCORE', DUE, '-inf', int(now), 'LIMIT', 0, 129)
@@ -45,8 +41,9 @@ for _, id in ipairs(wanted_ids) do
   end
 end
 for _, op in ipairs(operations) do
-  if op.lines then
-    for index = 1, #op.lines, 2 do wanted[#wanted + 1] = op.lines[index] end
+  local lines = op[8]
+  if lines then
+    for index = 1, #lines, 2 do wanted[#wanted + 1] = lines[index] end
   end
 end
 load_envelopes(wanted)
@@ -64,7 +61,7 @@ for _, id in ipairs(due) do
 end
 for index, op in ipairs(operations) do answers[index] = APPLY[op[1]](op, bodies[index]) end
 flush()
-return '[' .. int(now) .. ',[' .. concat(answers, ',') .. '],[' .. concat(expiries, ',') .. ']]'
+return '[' .. now_text .. ',[' .. concat(answers, ',') .. '],[' .. concat(expiries, ',') .. ']]'
 `;
 
 /** The script that every spend goes through. */

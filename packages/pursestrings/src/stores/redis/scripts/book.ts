@@ -3,7 +3,8 @@
  * memory, and written at the end, so that whatever goes wrong before leaves everything as it was.
  *
  * KEYS  1 meta, 2 ids, 3 envelopes, 4 numbers, 5 keys, 6 due, 7 closing, 8 gone, 9 slots, 10 bounds
- * ARGV  1 `[now or null, journalMs, maxEnvelopes, touch]`; what follows is each script's own
+ * ARGV  1 `[now or null, journalMs, maxEnvelopes, touch, [name, ground, name, ground, ...]]`: the
+ *       grounds of the lines in what follows, which is each script's own
  */
 export const BOOK: string = String.raw`
 local META, IDS, ENVELOPES, NUMBERS, NAMES = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -23,6 +24,7 @@ end
 
 -- Lua writes 10^14 as 1e+14 unless it is told otherwise.
 local function int(number) return format('%.0f', number) end
+local now_text = int(now)
 
 -- A command takes some thousand arguments at most.
 local function write(command, key, arguments)
@@ -53,28 +55,50 @@ for id in string.gmatch(fields[7] or '', '%S+') do
 end
 local meta_changed = head[4] == true
 
--- Terms and place of a line, as text: read once, however many lines have them.
-local grounds = {}
-local function ground(text)
-  local known = grounds[text]
+-- What lines are judged by and where their envelopes stand: '[limit,unit,cap,soft,occupied,warn,
+-- start,end,group]', a line feed, and the place as JSON. Many lines share one, so holds know it by a
+-- name made from its content. They are kept for as long as a hold of their time can live.
+local BUCKET = 64 * DAY
+local bucket = floor(now / BUCKET)
+local grounds, stored_grounds, told = {}, {}, {}
+for index = 1, #head[5], 2 do told[head[5][index]] = head[5][index + 1] end
+local function grounds_key(of) return PREFIX .. 'grounds:' .. int(of) end
+local function ground(name, of)
+  local known = grounds[name]
   if known then return known end
+  local text = told[name] or call('HGET', grounds_key(of), name)
+  if not text then return error('ground ' .. name .. ' is missing') end
   local cut = find(text, '\n', 1, true)
   local said = decode(sub(text, 1, cut - 1))
-  known = { limit = said[1], unit = said[2], cap = said[3], soft = said[4] == 1,
-    warn = said[6], starts = said[7], ends = said[8], place = sub(text, cut + 1) }
-  grounds[text] = known
+  known = { limit = said[1], unit = said[2], cap = said[3], soft = said[4] == 1, warn = said[6],
+    starts = said[7], ends = said[8], group = said[9], place = sub(text, cut + 1), text = text }
+  grounds[name] = known
   return known
 end
+-- A hold that is written needs its grounds to be there when it is read.
+local new_grounds = {}
+local function keep_grounds(lines, of)
+  for index = 2, #lines, 2 do
+    local name = lines[index]
+    if not stored_grounds[name] then
+      stored_grounds[name] = true
+      local text = ground(name, of).text
+      if call('HEXISTS', grounds_key(bucket), name) == 0 then
+        new_grounds[#new_grounds + 1], new_grounds[#new_grounds + 2] = name, text
+      end
+    end
+  end
+end
 
--- Envelopes: 'number spent held pruned saturated crossed', a line feed, and the place as JSON.
-local envelopes, changed_envelopes = {}, {}
+-- Envelopes: 'number spent held pruned saturated crossed'. Under their number stand their place, as
+-- JSON, a line feed, and their key.
+local envelopes, changed_envelopes, new_groups = {}, {}, {}
 local function parse_envelope(key, text)
   if not text then return false end
-  local n, spent, held, pruned, saturated, crossed, at =
-    match(text, '^(%d+) (%-?%d+) (%-?%d+) (%-?%d+) (%d) (%S+)()')
-  return { key = key, number = tonumber(n), spent = tonumber(spent), held = tonumber(held),
-    pruned = tonumber(pruned), saturated = saturated == '1', crossed = crossed,
-    place = sub(text, at + 1), before = text }
+  local n, spent, held, pruned, saturated, crossed =
+    match(text, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
+  return { key = key, n = n, spent = tonumber(spent), held = tonumber(held), pruned = pruned,
+    saturated = saturated == '1', crossed = crossed, before = text, changed = false }
 end
 local function load_envelopes(keys)
   local wanted = {}
@@ -96,30 +120,36 @@ local function envelope_changed(envelope)
   envelope.changed = true
   changed_envelopes[#changed_envelopes + 1] = envelope
 end
-local function add_envelope(key, place, ends)
+local function add_envelope(key, place, ends, group)
   number, count = number + 1, count + 1
-  local envelope = { key = key, number = number, spent = 0, held = 0, pruned = 0,
-    saturated = false, crossed = ',', place = place, ends = ends, before = '' }
+  local envelope = { key = key, n = int(number), spent = 0, held = 0, pruned = '0',
+    saturated = false, crossed = ',', place = place, before = '', changed = false }
   envelopes[key] = envelope
+  if ends ~= NULL then new_groups[group] = ends end
   envelope_changed(envelope)
   return envelope
 end
 local function envelope_text(e)
-  return format('%.0f %.0f %.0f %.0f %d %s\n%s', e.number, e.spent, e.held, e.pruned,
-    e.saturated and 1 or 0, e.crossed, e.place)
+  return format('%s %.0f %.0f %s %s %s', e.n, e.spent, e.held, e.pruned, e.saturated and '1' or '0',
+    e.crossed)
 end
 
--- Ids: a hold is '[state,expiresAt,resolvedAt,charge,renamedFrom]', its content and its lines, each
--- a line of JSON. A charge that no hold remembers is 'c' and its number in the journal.
+-- Ids: a hold is 'state expiresAt resolvedAt charge bucket renamedFrom', then as it was asked for, a
+-- line feed after each: the reserve with its amounts and lines, and its labels. A charge that no hold
+-- remembers is 'c' and its place in the journal.
 local ids, changed_ids = {}, {}
 local function parse_id(id, text)
   if not text then return false end
-  if sub(text, 1, 1) == 'c' then return { id = id, seq = tonumber(sub(text, 2)), before = text } end
-  local cut = find(text, '\n', 1, true)
-  local said = decode(sub(text, 1, cut - 1))
-  return { id = id, hold = true, state = said[1], expires = said[2], resolved = said[3],
-    seq = said[4], origin = said[5], body = sub(text, cut + 1), before = text,
-    was_open = said[1] == 'open' }
+  local state, expires, resolved, seq, of, origin, at =
+    match(text, '^(%l%S*) (%S+) (%S+) (%S+) (%S+) ([^\n]*)\n()')
+  if not state then
+    return { id = id, seq = tonumber(sub(text, 2)), before = text, changed = false }
+  end
+  return { id = id, hold = true, state = state, expires = tonumber(expires),
+    resolved = resolved == '-' and NULL or tonumber(resolved), seq = tonumber(seq),
+    bucket = tonumber(of), origin = origin == '-' and NULL or decode(origin), body = sub(text, at),
+    before = text, was_open = state == 'open', changed = false, amounts = false, lines = false,
+    occupied = false, description = false }
 end
 local function load_ids(list)
   local wanted = {}
@@ -146,25 +176,34 @@ local function forget_id(known)
   known.forgotten = true
   ids[known.id] = false
 end
--- A hold's content and lines, taken apart when somebody needs them.
+-- A hold's content, taken apart when somebody needs it; its labels more seldom still.
 local function open_body(hold)
   if hold.amounts then return hold end
   local cut = find(hold.body, '\n', 1, true)
-  local said = decode(sub(hold.body, 1, cut - 1))
-  hold.amounts, hold.labels, hold.description = said[1], said[2], said[3]
-  hold.charges, hold.occupied = said[4] == 'charge', said[5]
-  hold.said = hold.origin == NULL and said[6] or 'renamed:' .. hold.origin
-  hold.lines = decode(sub(hold.body, cut + 1))
+  local asked = decode(sub(hold.body, 1, cut - 1))
+  hold.amounts, hold.occupied, hold.lines, hold.description = asked[6], asked[7], asked[8], asked[9]
   return hold
 end
-local function hold_head(hold)
-  return concat({ '["', hold.state, '",', int(hold.expires), ',',
-    hold.resolved == NULL and 'null' or int(hold.resolved), ',', int(hold.seq), ',',
-    hold.origin == NULL and 'null' or encode(hold.origin), ']' })
+local function open_labels(hold)
+  if hold.labels then return hold end
+  local said = decode(sub(hold.body, find(hold.body, '\n', 1, true) + 1))
+  hold.labels, hold.charges = said[1], said[2] == 'charge'
+  hold.said = hold.origin == NULL and said[3] or 'renamed:' .. hold.origin
+  return hold
 end
+local function hold_text(hold)
+  return concat({ hold.state, int(hold.expires), hold.resolved == NULL and '-' or int(hold.resolved),
+    int(hold.seq), int(hold.bucket), (hold.origin == NULL and '-' or encode(hold.origin)) .. '\n' ..
+    hold.body }, ' ')
+end
+-- A hold for whoever asks: its id, its text, and the grounds of its lines in their order.
 local function hold_json(hold)
-  return concat({ '[', encode(hold.id), ',', hold_head(hold), ',',
-    (string.gsub(hold.body, '\n', ',', 1)), ']' })
+  open_body(hold)
+  local texts = {}
+  for index = 2, #hold.lines, 2 do
+    texts[#texts + 1] = encode(ground(hold.lines[index], hold.bucket).text)
+  end
+  return concat({ '[', encode(hold.id), ',', encode(hold_text(hold)), ',[', concat(texts, ','), ']]' })
 end
 
 -- The journal: lists of CHUNK rows. Its numbers never come back.
@@ -179,7 +218,7 @@ local function amounts_json(amounts)
 end
 local function row_json(row)
   local flags = (row.overrun and 1 or 0) + (row.late and 2 or 0) + (row.abandoned and 4 or 0)
-  return concat({ '[', encode(row.id), ',', int(row.at), ',', amounts_json(row.amounts), ',',
+  return concat({ '[', encode(row.id), ',', row.at == now and now_text or int(row.at), ',', amounts_json(row.amounts), ',',
     encode(row.labels), ',', row.description == NULL and 'null' or encode(row.description), ',',
     row.held and amounts_json(row.held) or 'null', ',', flags, ',',
     row.corrects and encode(row.corrects) or 'null', ',[', concat(row.crossed, ','), '],[',
@@ -307,7 +346,7 @@ end
 /** Writes what a script changed, each key by as few commands as can be. */
 export const FLUSH: string = String.raw`
 -- What forgetting takes away, written before anything is added.
-local taken = { chunks = {}, gone = 0, envelopes = {}, slots = {} }
+local taken = { chunks = {}, gone = 0, envelopes = {}, groups = {}, later = {}, slots = {} }
 
 -- A reader in the middle of a snapshot finds what stood before, once it was changed.
 local function keep_for_snapshots()
@@ -341,13 +380,14 @@ local function write_taken()
   if #taken.envelopes > 0 then
     local names, numbers = {}, {}
     for index, envelope in ipairs(taken.envelopes) do
-      names[index], numbers[index] = envelope.key, int(envelope.number)
+      names[index], numbers[index] = envelope.key, envelope.n
     end
     write('HDEL', ENVELOPES, names)
     write('HDEL', NUMBERS, numbers)
     write('ZREM', NAMES, names)
-    write('ZREM', CLOSING, names)
   end
+  write('ZREM', CLOSING, taken.groups)
+  write('ZADD', CLOSING, taken.later)
   for _, member in ipairs(taken.slots) do
     call('UNLINK', PREFIX .. 'totals:' .. member)
     call('ZREM', SLOTS, member)
@@ -361,20 +401,23 @@ local function write_envelopes()
       texts[#texts + 1] = e.key
       texts[#texts + 1] = envelope_text(e)
       if e.before == '' then
-        numbers[#numbers + 1], numbers[#numbers + 2] = int(e.number), e.key
+        numbers[#numbers + 1], numbers[#numbers + 2] = e.n, e.place .. '\n' .. e.key
         names[#names + 1], names[#names + 2] = 0, e.key
-        if e.ends ~= NULL then
-          closing[#closing + 1], closing[#closing + 2] = int(e.ends + DAY), e.key
-        end
-      elseif e.later then
-        closing[#closing + 1], closing[#closing + 2] = int(e.later), e.key
       end
     end
+  end
+  for group, ends in pairs(new_groups) do
+    closing[#closing + 1], closing[#closing + 2] = int(ends + DAY), group
   end
   write('HSET', ENVELOPES, texts)
   write('HSET', NUMBERS, numbers)
   write('ZADD', NAMES, names)
   write('ZADD', CLOSING, closing)
+  if #new_grounds > 0 then
+    write('HSET', grounds_key(bucket), new_grounds)
+    -- A hold lives at most 400 days from now, and is remembered for 7 more.
+    call('PEXPIRE', grounds_key(bucket), int(BUCKET + 408 * DAY))
+  end
 end
 
 local function write_ids()
@@ -384,7 +427,7 @@ local function write_ids()
       if not ids[known.id] then forgotten[#forgotten + 1] = known.id end
     elseif known.hold then
       texts[#texts + 1] = known.id
-      texts[#texts + 1] = hold_head(known) .. '\n' .. known.body
+      texts[#texts + 1] = hold_text(known)
       if known.state == 'open' then
         due[#due + 1], due[#due + 2] = int(known.expires), known.id
       elseif known.was_open then

@@ -5,15 +5,27 @@
 export const FORGET: string = String.raw`
 local HOLD_MEMORY, FORGET_EVERY = 604800000, 60000
 
+-- Keys and units of envelopes by their numbers; those that were forgotten have none.
+local function find_numbers(numbers)
+  local texts, named = read_many('HMGET', NUMBERS, numbers), {}
+  for index, n in ipairs(numbers) do
+    local text = texts[index]
+    if text and not named[n] then
+      local cut = find(text, '\n', 1, true)
+      named[n] = { key = sub(text, cut + 1), unit = decode(sub(text, 1, cut - 1))[2] }
+    end
+  end
+  return named
+end
+
 local function fold_charge(seq, row)
   for _, n in ipairs(row.numbers) do
-    local key = row.names[n]
-    local envelope = key and find_envelope(key)
-    if envelope and envelope.number == n and not envelope.saturated then
-      local unit = decode(envelope.place)[2]
+    local named = row.names[int(n)]
+    local envelope = named and find_envelope(named.key)
+    if envelope and not envelope.saturated then
       for index = 1, #row.amounts, 2 do
-        if row.amounts[index] == unit then
-          envelope.pruned = envelope.pruned + row.amounts[index + 1]
+        if row.amounts[index] == named.unit then
+          envelope.pruned = int(envelope.pruned + row.amounts[index + 1])
           envelope_changed(envelope)
         end
       end
@@ -52,13 +64,8 @@ end
 local function fold_old_charges(before, at_most)
   local old, numbers, wanted_ids = old_rows(before, at_most)
   if #old == 0 then return false end
-  local found, names, keys = read_many('HMGET', NUMBERS, numbers), {}, {}
-  for index, n in ipairs(numbers) do
-    if found[index] then
-      names[tonumber(n)] = found[index]
-      keys[#keys + 1] = found[index]
-    end
-  end
+  local names, keys = find_numbers(numbers), {}
+  for _, named in pairs(names) do keys[#keys + 1] = named.key end
   load_envelopes(keys)
   load_ids(wanted_ids)
   for _, row in ipairs(old) do
@@ -94,24 +101,43 @@ local function forget_resolved_holds(at_most)
   return #list == at_most
 end
 
-local function forget_closed_envelopes(at_most)
-  local keys = call('ZRANGEBYSCORE', CLOSING, '-inf', int(now), 'LIMIT', 0, at_most)
-  load_envelopes(keys)
+-- The envelopes of a window lie in groups, and close together; one with money held is kept.
+local function forget_closed_group(group, at_most)
+  local keys = call('ZRANGEBYLEX', NAMES, '[' .. group, '(' .. group .. '}', 'LIMIT', 0, at_most)
+  local closed = {}
   for _, key in ipairs(keys) do
+    if key == group or sub(key, 1, #group + 1) == group .. '|' then closed[#closed + 1] = key end
+  end
+  load_envelopes(closed)
+  local kept = 0
+  for _, key in ipairs(closed) do
     local envelope = find_envelope(key)
-    if not envelope then
-      taken.envelopes[#taken.envelopes + 1] = { key = key, number = 0 }
-    elseif envelope.held > 0 then
-      envelope.later = now + DAY
-      envelope_changed(envelope)
+    if envelope and envelope.held > 0 then
+      kept = kept + 1
     else
-      taken.envelopes[#taken.envelopes + 1] = envelope
+      taken.envelopes[#taken.envelopes + 1] = envelope or { key = key, n = '0' }
       envelopes[key] = false
-      count = count - 1
-      meta_changed = true
+      if envelope then count = count - 1 end
     end
   end
-  return #keys == at_most
+  local full = #keys == at_most
+  if full and kept < #closed then return true end
+  if kept > 0 or full then
+    taken.later[#taken.later + 1], taken.later[#taken.later + 2] = int(now + DAY), group
+  else
+    taken.groups[#taken.groups + 1] = group
+  end
+  return false
+end
+
+local function forget_closed_envelopes(at_most)
+  local groups = call('ZRANGEBYSCORE', CLOSING, '-inf', now_text, 'LIMIT', 0, 16)
+  local more = #groups == 16
+  for _, group in ipairs(groups) do
+    if #taken.envelopes >= at_most then return true end
+    more = forget_closed_group(group, at_most) or more
+  end
+  return more
 end
 
 local function forget_totals(before)

@@ -52,25 +52,28 @@ local function fits(g, steps, e)
   return steps <= g.cap - e.spent - e.held
 end
 
--- Lines are pairs: an envelope's key and its ground.
+-- Lines are pairs: an envelope's key and the name of its ground.
 local function held_lines(hold)
   open_body(hold)
-  local lines = {}
-  for index = 1, #hold.lines, 2 do
-    lines[#lines + 1] = { e = find_envelope(hold.lines[index]), g = ground(hold.lines[index + 1]) }
+  local lines, flat = {}, hold.lines
+  for index = 1, #flat, 2 do
+    lines[#lines + 1] = { e = find_envelope(flat[index]), g = ground(flat[index + 1], hold.bucket) }
   end
   return lines
 end
+local function open_line(key, g)
+  return find_envelope(key) or add_envelope(key, g.place, g.ends, g.group)
+end
 local function open_lines(flat, lines)
   for index = 1, #flat, 2 do
-    local key, g = flat[index], ground(flat[index + 1])
-    lines[#lines + 1] = { e = find_envelope(key) or add_envelope(key, g.place, g.ends), g = g }
+    local g = ground(flat[index + 1], bucket)
+    lines[#lines + 1] = { e = open_line(flat[index], g), g = g }
   end
   return lines
 end
 local function windows_contain(flat)
   for index = 2, #flat, 2 do
-    local g = ground(flat[index])
+    local g = ground(flat[index], bucket)
     if g.ends ~= NULL and (now < g.starts or now >= g.ends) then return false end
   end
   return true
@@ -134,7 +137,7 @@ local function record(row, lines, hold)
   for _, line in ipairs(lines) do
     local e, g = line.e, line.g
     if e then
-      row.numbers[#row.numbers + 1] = int(e.number)
+      row.numbers[#row.numbers + 1] = e.n
       local steps = steps_of(row.amounts, g.unit)
       if steps ~= 0 then
         add_spent(e, steps)
@@ -165,6 +168,7 @@ local function resolve(hold, lines, state)
 end
 local function expire(hold)
   local lines, row = held_lines(hold), nil
+  open_labels(hold)
   if hold.charges then
     row = settle_row(hold, chargeable(hold, hold.amounts), hold.labels, NULL)
     row.abandoned = true
@@ -195,59 +199,62 @@ local function held(hold, replayed)
   return answer('"held"', hold_json(hold), replayed and 'true' or 'false')
 end
 
-local function deny(reason, labels, short)
+local function deny(reason, body, short)
   if more_due and reason ~= 'frozen' and reason ~= 'uncovered' then return answer('"again"') end
-  count_denial(labels)
+  count_denial(open_labels({ body = body, origin = NULL }).labels)
   return answer('"denied"', '"' .. reason .. '"', '[' .. concat(short, ',') .. ']')
 end
 
 -- Rule 2: every line is tested before any moves.
-local function hold_all(op, body, amounts, labels, flat)
-  local found, short, missing = {}, {}, 0
+local function hold_all(op, body)
+  local amounts, flat, found, short, missing = op[6], op[8], {}, {}, 0
   for index = 1, #flat, 2 do
-    local e, g = find_envelope(flat[index]), ground(flat[index + 1])
+    local e, g = find_envelope(flat[index]), ground(flat[index + 1], bucket)
     found[index] = e
     if not e then missing = missing + 1 end
     if not fits(g, steps_of(amounts, g.unit), e) then
       short[#short + 1] = concat({ (index - 1) / 2, e and int(e.spent) or '0', e and int(e.held) or '0' }, ',')
     end
   end
-  if #short > 0 then return deny('exceeds', labels, short) end
+  if #short > 0 then return deny('exceeds', body, short) end
   if missing > 0 and missing > max_envelopes - count then
     for index = 1, #flat, 2 do
       if not found[index] then short[#short + 1] = (index - 1) / 2 .. ',0,0' end
     end
-    return deny('too_many_envelopes', labels, short)
+    return deny('too_many_envelopes', body, short)
   end
   for index = 1, #flat, 2 do
-    local g = ground(flat[index + 1])
-    local e = found[index] or add_envelope(flat[index], g.place, g.ends)
+    local g = ground(flat[index + 1], bucket)
+    local e = found[index] or open_line(flat[index], g)
     add_held(e, steps_of(amounts, g.unit))
     envelope_changed(e)
   end
+  keep_grounds(flat, bucket)
   local taken_hold = { id = op[2], hold = true, state = 'open', expires = now + op[5], resolved = NULL,
-    seq = -1, origin = NULL, body = body, before = '', was_open = false }
+    seq = -1, bucket = bucket, origin = NULL, body = body, before = '', was_open = false,
+    changed = false, amounts = amounts, occupied = op[7], lines = flat, description = op[9] }
   ids[op[2]] = taken_hold
   id_changed(taken_hold)
-  return answer('"taken"', int(taken_hold.expires))
+  return '["taken",' .. int(taken_hold.expires) .. ']'
 end
 
 local APPLY = {}
--- ["reserve", id, revision, refusal, ttlMs], its content, its lines
+-- ["reserve", id, revision, refusal, ttlMs, amounts, occupied, lines, description], then
+-- [labels, ifAbandoned, said]: the hold's body
 function APPLY.reserve(op, body)
-  local cut = find(body, '\n', 1, true)
-  local said, known = decode(sub(body, 1, cut - 1)), find_hold(op[2])
+  local known = find_hold(op[2])
   if known then
-    local same = said[6] == known.said and said[2] == known.labels
-      and said[3] == known.description and same_amounts(said[1], known.amounts)
+    local said = open_labels({ body = body, origin = NULL })
+    open_labels(known)
+    local same = said.said == known.said and said.labels == known.labels
+      and op[9] == known.description and same_amounts(op[6], known.amounts)
     return same and held(known, true) or conflict(op[2], known)
   end
   if find_charge(op[2]) then return conflict(op[2], nil) end
   if op[3] ~= revision then return answer('"stale"') end
-  if op[4] ~= NULL then return deny(op[4], said[2], {}) end
-  local flat = op.lines
-  if not windows_contain(flat) then return answer('"outside_window"') end
-  return hold_all(op, body, said[1], said[2], flat)
+  if op[4] ~= NULL then return deny(op[4], body, {}) end
+  if not windows_contain(op[8]) then return answer('"outside_window"') end
+  return hold_all(op, body)
 end
 
 local function outdated(at_revision, flat)
@@ -256,7 +263,7 @@ local function outdated(at_revision, flat)
   return nil
 end
 
--- ["settle", id, ifUnresolved, revision, amounts, labels, description], its lines
+-- ["settle", id, ifUnresolved, revision, amounts, labels, description, lines]
 function APPLY.settle(op)
   local known = find_hold(op[2])
   if not known then return answer('"unknown_hold"') end
@@ -272,7 +279,7 @@ function APPLY.settle(op)
     if recorded and same_row(recorded, row) then return charged(recorded, true) end
     return conflict(op[2], known)
   end
-  local plan_again = outdated(op[4], op.lines)
+  local plan_again = outdated(op[4], op[8])
   if plan_again then return plan_again end
   local lines = held_lines(known)
   if known.state == 'open' then
@@ -281,14 +288,14 @@ function APPLY.settle(op)
     known.state = was_charged and 'corrected' or 'settled'
     id_changed(known)
   end
-  open_lines(op.lines, lines)
+  open_lines(op[8], lines)
   if was_charged then return charged(record(row, lines, nil), false) end
   return charged(record(row, lines, known), false)
 end
 
 -- A release after the hold was charged as abandoned: the truth is that nothing was spent.
 local function take_back(known)
-  local row = correction_row(known, {}, known.labels, NULL)
+  local row = correction_row(known, {}, open_labels(known).labels, NULL)
   if known.state == 'corrected' then
     local recorded = find_charge(row.id)
     if recorded and same_row(recorded, row) then
@@ -323,6 +330,10 @@ function APPLY.extend(op)
   if known.state ~= 'open' then return conflict(op[2], known) end
   if now + op[3] > known.expires then
     known.expires = now + op[3]
+    if known.bucket ~= bucket then
+      keep_grounds(known.lines, known.bucket)
+      known.bucket = bucket
+    end
     id_changed(known)
   end
   return answer('"extended"', int(known.expires))
@@ -341,7 +352,9 @@ function APPLY.rename(op)
   if find_charge(op[3]) then return conflict(op[3], nil) end
   local expires = math.max(known.expires, now + (op[4] ~= NULL and op[4] or 0))
   local renamed = { id = op[3], hold = true, state = 'open', expires = expires, resolved = NULL,
-    seq = -1, origin = op[2], body = known.body, before = '', was_open = false }
+    seq = -1, bucket = bucket, origin = op[2], body = known.body, before = '', was_open = false,
+    changed = false }
+  keep_grounds(known.lines, known.bucket)
   close(known, 'released')
   ids[op[3]] = renamed
   id_changed(renamed)
@@ -359,15 +372,15 @@ local function late_correction(recorded, row)
   -- The terms of that time are gone with the hold: what it was posted to is set right, silently.
   local numbers, lines = {}, {}
   for _, n in ipairs(recorded.numbers) do numbers[#numbers + 1] = int(n) end
-  local keys = read_many('HMGET', NUMBERS, numbers)
-  for index in ipairs(numbers) do
-    local e = keys[index] and find_envelope(keys[index]) or nil
-    if e then lines[#lines + 1] = { e = e, g = { unit = decode(e.place)[2], cap = MAX, warn = {} } } end
+  local names = find_numbers(numbers)
+  for _, n in ipairs(numbers) do
+    local e = names[n] and find_envelope(names[n].key) or nil
+    if e then lines[#lines + 1] = { e = e, g = { unit = names[n].unit, cap = MAX, warn = {} } } end
   end
   return charged(record(row, lines, nil), false)
 end
 
--- ["charge", id, revision, amounts, labels, description, late], its lines
+-- ["charge", id, revision, amounts, labels, description, late, lines]
 function APPLY.charge(op)
   local row = { id = op[2], at = now, amounts = op[4], labels = op[5], description = op[6],
     late = op[7] }
@@ -381,8 +394,8 @@ function APPLY.charge(op)
     end
     return late_correction(recorded, row)
   end
-  local plan_again = outdated(op[3], op.lines)
+  local plan_again = outdated(op[3], op[8])
   if plan_again then return plan_again end
-  return charged(record(row, open_lines(op.lines, {}), nil), false)
+  return charged(record(row, open_lines(op[8], {}), nil), false)
 end
 `;

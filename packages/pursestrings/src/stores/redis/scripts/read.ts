@@ -1,7 +1,7 @@
 /** What the scripts that only read have in common. KEYS as in the book's. */
 const READING: string = String.raw`
-local META, IDS, ENVELOPES, NAMES, DUE, SLOTS, BOUNDS =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[5], KEYS[6], KEYS[9], KEYS[10]
+local META, IDS, ENVELOPES, NUMBERS, NAMES, DUE, SLOTS, BOUNDS =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[9], KEYS[10]
 local PREFIX = string.sub(META, 1, -5)
 local call = redis.call
 local function read_many(key, fields)
@@ -12,7 +12,7 @@ end
 
 /**
  * ARGV `now or ''`, then `keys` and at most 1,000 keys, or `range`, from, to, size. Answers
- * `{revision, now, keys, texts}`.
+ * `{revision, now, keys, texts}`, each text with its place as a second line.
  */
 export const BALANCES_SCRIPT: string = `${READING}${String.raw`
 local now = ARGV[1]
@@ -26,12 +26,29 @@ if ARGV[2] == 'keys' then
 else
   keys = call('ZRANGEBYLEX', NAMES, ARGV[3], ARGV[4], 'LIMIT', 0, ARGV[5])
 end
-return { call('HGET', META, 'revision') or '0', now, keys, read_many(ENVELOPES, keys) }
+local texts, numbers, standing = read_many(ENVELOPES, keys), {}, {}
+for index, text in ipairs(texts) do
+  if text then
+    standing[#standing + 1] = index
+    numbers[#numbers + 1] = string.match(text, '^%S+')
+  end
+end
+for index, place in ipairs(read_many(NUMBERS, numbers)) do
+  local cut = string.find(place, '\n', 1, true)
+  texts[standing[index]] = texts[standing[index]] .. '\n' .. string.sub(place, 1, cut - 1)
+end
+return { call('HGET', META, 'revision') or '0', now, keys, texts }
 `}`;
 
 /** ARGV ids, at most 1,000. Answers their texts. */
 export const IDS_SCRIPT: string = `${READING}${String.raw`
 return read_many(IDS, ARGV)
+`}`;
+
+/** ARGV the bucket, then names of grounds. Answers their texts. */
+export const GROUNDS_SCRIPT: string = `${READING}${String.raw`
+local names = { unpack(ARGV, 2) }
+return read_many(PREFIX .. 'grounds:' .. ARGV[1], names)
 `}`;
 
 /** ARGV a cursor. Answers the next one and some ids of open holds. */

@@ -4,8 +4,8 @@
  * forgotten. KEYS as in the book's; ARGV 1 is the snapshot.
  */
 const SNAPSHOT: string = String.raw`
-local META, IDS, ENVELOPES, NAMES, DUE, SLOTS =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[5], KEYS[6], KEYS[9]
+local META, IDS, ENVELOPES, NUMBERS, NAMES, DUE, SLOTS =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[9]
 local PREFIX = string.sub(META, 1, -5)
 local MARKER = PREFIX .. 'snapshot:' .. ARGV[1]
 local call = redis.call
@@ -44,7 +44,14 @@ return { fields[1] or '0', fields[2] or '0', fields[3] or '0' }
 /** `envelopes`, from, size: answers keys and texts, in the order of keys. */
 export const SNAPSHOT_ENVELOPES_SCRIPT: string = `${SNAPSHOT}${String.raw`
 local keys = call('ZRANGEBYLEX', NAMES, ARGV[3], '+', 'LIMIT', 0, ARGV[4])
-return as_of(ENVELOPES, MARKER .. ':envelopes', keys)
+local all, numbers = as_of(ENVELOPES, MARKER .. ':envelopes', keys), {}
+for index = 2, #all, 2 do numbers[#numbers + 1] = string.match(all[index], '^%S+') end
+if #numbers == 0 then return all end
+for index, place in ipairs(call('HMGET', NUMBERS, unpack(numbers))) do
+  local cut = string.find(place, '\n', 1, true)
+  all[2 * index] = all[2 * index] .. '\n' .. string.sub(place, 1, cut - 1)
+end
+return all
 `}`;
 
 /** `open`, `all` or `changed`, and a cursor: answers the next cursor, and ids with texts. */

@@ -8,28 +8,33 @@ const MAIN: string = String.raw`
 if revision ~= tonumber(ARGV[2]) then return 0 end
 local totals, WRITE = {}, {}
 
--- ["envelope", key, spent, held, pruned, saturated, crossed, endsAt], its place
+-- ["envelope", key, spent, held, pruned, saturated, crossed, endsAt, group], its place
 function WRITE.envelope(said, body)
-  local envelope = find_envelope(said[2]) or add_envelope(said[2], body, said[8])
-  envelope.spent, envelope.held, envelope.pruned = said[3], said[4], said[5]
-  envelope.saturated, envelope.crossed, envelope.place = said[6], said[7], body
+  local envelope = find_envelope(said[2]) or add_envelope(said[2], body, said[8], said[9])
+  envelope.spent, envelope.held, envelope.pruned = said[3], said[4], int(said[5])
+  envelope.saturated, envelope.crossed = said[6], said[7]
   envelope_changed(envelope)
 end
 
--- ["hold", id, state, expiresAt, resolvedAt, renamedFrom], its content, its lines
+-- ["hold", id, state, expiresAt, resolvedAt, renamedFrom, amounts, occupied, description, lines],
+-- its labels as a reserve has them
 function WRITE.hold(said, body)
-  local cut = find(body, '\n', 1, true)
-  local flat, kept = decode(sub(body, cut + 1)), {}
+  local flat, kept = said[10], {}
   for index = 1, #flat, 2 do
     if find_envelope(flat[index]) then
       kept[#kept + 1], kept[#kept + 2] = encode(flat[index]), encode(flat[index + 1])
     end
   end
-  local standing = entry(said[2])
+  keep_grounds(flat, bucket)
+  local standing, occupied = entry(said[2]), {}
+  for index, unit in ipairs(said[8]) do occupied[index] = encode(unit) end
+  local asked = concat({ '["reserve",', encode(said[2]), ',0,null,0,', amounts_json(said[7]), ',[',
+    concat(occupied, ','), '],[', concat(kept, ','), '],', said[9] == NULL and 'null' or encode(said[9]),
+    ']' })
   local hold = { id = said[2], hold = true, state = said[3], expires = said[4], resolved = said[5],
-    origin = said[6], seq = standing and standing.seq or -1, was_open = standing and standing.was_open,
-    before = standing and standing.before or '',
-    body = sub(body, 1, cut) .. '[' .. concat(kept, ',') .. ']' }
+    origin = said[6], bucket = bucket, seq = standing and standing.seq or -1,
+    was_open = standing and standing.was_open, before = standing and standing.before or '',
+    body = asked .. '\n' .. body }
   local remembered = standing and standing.hold and standing.resolved == hold.resolved
   hold.resolved_now = hold.resolved ~= NULL and not remembered
   ids[said[2]] = hold
@@ -47,7 +52,7 @@ function WRITE.charge(said, body)
     crossed = said[10], numbers = {} }
   for _, key in ipairs(decode(body)) do
     local envelope = find_envelope(key)
-    if envelope then row.numbers[#row.numbers + 1] = int(envelope.number) end
+    if envelope then row.numbers[#row.numbers + 1] = envelope.n end
   end
   append_row(row, standing)
 end
