@@ -31,6 +31,8 @@ export type { Crossing, IfAbandoned } from './ledger/records.ts';
 export type { Report, ReportRow } from './ledger/report.ts';
 export type { UnitOptions } from './ledger/unit.ts';
 export type { Every, Period } from './ledger/window.ts';
+export { exportLedger } from './moving/export-ledger.ts';
+export { type Imported, importLedger, type ImportOptions } from './moving/import-ledger.ts';
 export { openPurse, type Purse } from './purse.ts';
 export type {
   Health,
