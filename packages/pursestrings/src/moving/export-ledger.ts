@@ -21,7 +21,7 @@ const EXPORTED = 'exported: this ledger was moved to another store';
  *
  * @param store The ledger's store. It stays open.
  * @throws PurseError `OPEN_HOLDS`: holds are open; settle or release them, or let them expire.
- * @throws PurseError `LEDGER_IN_USE`: something was charged while the ledger was exported.
+ * @throws PurseError `LEDGER_CHANGED`: something was charged while the ledger was exported.
  * @throws StoreError
  * @example
  * ```ts
@@ -109,7 +109,7 @@ async function refuseLaterCharges(store: LedgerStore, last: string | undefined):
   const { items } = await store.readJournal({ order: 'newest', size: 1 });
   if (items[0]?.id === last) return;
   throw new PurseError(
-    'LEDGER_IN_USE',
+    'LEDGER_CHANGED',
     `Charge ${JSON.stringify(items[0]?.id ?? last)} was recorded while the ledger ` +
       `${JSON.stringify(store.ledger)} was exported; stop what spends from it, then export again`,
     { retryable: true },

@@ -176,7 +176,7 @@ describe('an export', () => {
     await lines.next();
     await purse.charge({ usd: 1 }, {}, { id: 'meanwhile' });
     await expect(Array.fromAsync(lines)).rejects.toMatchObject({
-      code: 'LEDGER_IN_USE',
+      code: 'LEDGER_CHANGED',
       message: expect.stringContaining('"meanwhile"'),
     });
     expect(await purse.freezes()).toEqual([]);
