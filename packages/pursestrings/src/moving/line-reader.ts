@@ -33,8 +33,10 @@ const STATES: ReadonlySet<unknown> = new Set<HoldState>([
 export class LineReader {
   readonly tally: Tally = new Tally();
   readonly #digest = new LineDigest();
-  /** By their numbers. Of an envelope only that is kept by which lines name it. */
+  /** By their numbers. */
   readonly #envelopes: Envelope[] = [];
+  /** What many envelopes have in common, kept once. */
+  readonly #shared = new Map<string, unknown>();
   readonly #terms: Terms[] = [];
   #number = 0;
   #trailer: Trailer | undefined;
@@ -108,20 +110,17 @@ export class LineReader {
   #envelope(content: Content): Envelope {
     if (content['n'] !== this.#envelopes.length) throw this.#wrong('is out of its order');
     const window = this.#object(content, 'window');
-    const [key, unit] = [this.#text(content, 'key'), this.#text(content, 'unit')];
-    // Lines name envelopes by the million: no more of each is kept than they need.
-    this.#envelopes.push({ key, unit } as Envelope);
-    return {
-      key,
-      unit,
+    const envelope: Envelope = {
+      key: this.#text(content, 'key'),
+      unit: this.#text(content, 'unit'),
       limit: this.#text(content, 'limit'),
-      each: this.#list<string>(content, 'each'),
+      each: this.#once(this.#list<string>(content, 'each')),
       values: this.#list<string>(content, 'values'),
-      window: {
+      window: this.#once({
         key: this.#text(window, 'key'),
         startMs: this.#whole(window, 'startMs'),
         endMs: window['endMs'] === null ? null : this.#whole(window, 'endMs'),
-      },
+      }),
       spent: this.#whole(content, 'spent'),
       held: this.#whole(content, 'held'),
       pruned: this.#whole(content, 'pruned'),
@@ -129,6 +128,17 @@ export class LineReader {
       saturated: content['saturated'] === true,
       closed: false,
     };
+    this.#envelopes.push(envelope);
+    return envelope;
+  }
+
+  /** The same content as one object: a ledger may have a million envelopes of a few windows. */
+  #once<T>(content: T): T {
+    const text = JSON.stringify(content);
+    const known = this.#shared.get(text);
+    if (known !== undefined) return known as T;
+    this.#shared.set(text, content);
+    return content;
   }
 
   #readTerms(content: Content): void {
