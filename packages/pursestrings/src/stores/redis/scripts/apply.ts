@@ -35,9 +35,9 @@ load_ids(wanted_ids)
 local wanted = {}
 for _, id in ipairs(wanted_ids) do
   local known = ids[id]
-  if known and known.hold then
-    open_body(known)
-    for index = 1, #known.lines, 2 do wanted[#wanted + 1] = known.lines[index] end
+  if known and known.state then
+    local lines = open_body(known).asked[8]
+    for index = 1, #lines, 2 do wanted[#wanted + 1] = lines[index] end
   end
 end
 for _, op in ipairs(operations) do
@@ -55,7 +55,7 @@ end
 forget(#operations)
 for _, id in ipairs(due) do
   local known = entry(id)
-  if known and known.hold and known.state == 'open' and known.expires <= now then
+  if known and known.state == 'open' and tonumber(known.expires) <= now then
     expire(open_body(known))
   end
 end

@@ -60,9 +60,10 @@ local meta_changed = head[4] == true
 -- name made from its content. They are kept for as long as a hold of their time can live.
 local BUCKET = 64 * DAY
 local bucket = floor(now / BUCKET)
+local bucket_text = int(bucket)
 local grounds, stored_grounds, told = {}, {}, {}
 for index = 1, #head[5], 2 do told[head[5][index]] = head[5][index + 1] end
-local function grounds_key(of) return PREFIX .. 'grounds:' .. int(of) end
+local function grounds_key(of) return PREFIX .. 'grounds:' .. of end
 local function ground(name, of)
   local known = grounds[name]
   if known then return known end
@@ -83,7 +84,7 @@ local function keep_grounds(lines, of)
     if not stored_grounds[name] then
       stored_grounds[name] = true
       local text = ground(name, of).text
-      if call('HEXISTS', grounds_key(bucket), name) == 0 then
+      if call('HEXISTS', grounds_key(bucket_text), name) == 0 then
         new_grounds[#new_grounds + 1], new_grounds[#new_grounds + 2] = name, text
       end
     end
@@ -92,13 +93,13 @@ end
 
 -- Envelopes: 'number spent held pruned saturated crossed'. Under their number stand their place, as
 -- JSON, a line feed, and their key.
-local envelopes, changed_envelopes, new_groups = {}, {}, {}
+local envelopes, changed_envelopes, touched, places, new_groups = {}, {}, {}, {}, {}
 local function parse_envelope(key, text)
   if not text then return false end
   local n, spent, held, pruned, saturated, crossed =
     match(text, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
   return { key = key, n = n, spent = tonumber(spent), held = tonumber(held), pruned = pruned,
-    saturated = saturated == '1', crossed = crossed, before = text, changed = false }
+    saturated = saturated == '1', crossed = crossed, before = text }
 end
 local function load_envelopes(keys)
   local wanted = {}
@@ -116,15 +117,15 @@ local function find_envelope(key)
   return envelopes[key] or nil
 end
 local function envelope_changed(envelope)
-  if envelope.changed then return end
-  envelope.changed = true
+  if touched[envelope] then return end
+  touched[envelope] = true
   changed_envelopes[#changed_envelopes + 1] = envelope
 end
 local function add_envelope(key, place, ends, group)
   number, count = number + 1, count + 1
   local envelope = { key = key, n = int(number), spent = 0, held = 0, pruned = '0',
-    saturated = false, crossed = ',', place = place, before = '', changed = false }
-  envelopes[key] = envelope
+    saturated = false, crossed = ',', before = '' }
+  envelopes[key], places[key] = envelope, place
   if ends ~= NULL then new_groups[group] = ends end
   envelope_changed(envelope)
   return envelope
@@ -145,11 +146,9 @@ local function parse_id(id, text)
   if not state then
     return { id = id, seq = tonumber(sub(text, 2)), before = text, changed = false }
   end
-  return { id = id, hold = true, state = state, expires = tonumber(expires),
-    resolved = resolved == '-' and NULL or tonumber(resolved), seq = tonumber(seq),
-    bucket = tonumber(of), origin = origin == '-' and NULL or decode(origin), body = sub(text, at),
-    before = text, was_open = state == 'open', changed = false, amounts = false, lines = false,
-    occupied = false, description = false }
+  return { id = id, state = state, expires = expires, resolved = resolved, seq = tonumber(seq),
+    bucket = of, origin = origin == '-' and NULL or decode(origin), body = sub(text, at),
+    before = text, was_open = state == 'open', changed = false, resolved_now = false, asked = false }
 end
 local function load_ids(list)
   local wanted = {}
@@ -164,7 +163,20 @@ local function load_ids(list)
 end
 local function entry(id)
   if ids[id] == nil then load_ids({ id }) end
-  return ids[id] or nil
+  local known = ids[id]
+  if type(known) == 'string' then
+    known = parse_id(id, known)
+    known.before = ''
+    ids[id] = known
+  end
+  return known or nil
+end
+-- A hold that is taken is only text, unless something else happens to it in the same batch.
+local new_holds, new_due = {}, {}
+local function add_hold(id, text, expires)
+  ids[id] = text
+  new_holds[#new_holds + 1], new_holds[#new_holds + 2] = id, text
+  new_due[#new_due + 1], new_due[#new_due + 2] = expires, id
 end
 local function id_changed(known)
   if known.changed then return end
@@ -176,12 +188,11 @@ local function forget_id(known)
   known.forgotten = true
   ids[known.id] = false
 end
--- A hold's content, taken apart when somebody needs it; its labels more seldom still.
+-- A hold's reserve, taken apart when somebody needs it; its labels more seldom still.
 local function open_body(hold)
-  if hold.amounts then return hold end
-  local cut = find(hold.body, '\n', 1, true)
-  local asked = decode(sub(hold.body, 1, cut - 1))
-  hold.amounts, hold.occupied, hold.lines, hold.description = asked[6], asked[7], asked[8], asked[9]
+  if not hold.asked then
+    hold.asked = decode(sub(hold.body, 1, find(hold.body, '\n', 1, true) - 1))
+  end
   return hold
 end
 local function open_labels(hold)
@@ -192,24 +203,24 @@ local function open_labels(hold)
   return hold
 end
 local function hold_text(hold)
-  return concat({ hold.state, int(hold.expires), hold.resolved == NULL and '-' or int(hold.resolved),
-    int(hold.seq), int(hold.bucket), (hold.origin == NULL and '-' or encode(hold.origin)) .. '\n' ..
-    hold.body }, ' ')
+  return hold.state .. ' ' .. hold.expires .. ' ' .. hold.resolved .. ' '
+    .. (hold.seq < 0 and '-1' or int(hold.seq)) .. ' ' .. hold.bucket .. ' '
+    .. (hold.origin == NULL and '-' or encode(hold.origin)) .. '\n' .. hold.body
 end
 -- A hold for whoever asks: its id, its text, and the grounds of its lines in their order.
 local function hold_json(hold)
-  open_body(hold)
-  local texts = {}
-  for index = 2, #hold.lines, 2 do
-    texts[#texts + 1] = encode(ground(hold.lines[index], hold.bucket).text)
+  local lines, texts = open_body(hold).asked[8], {}
+  for index = 2, #lines, 2 do
+    texts[#texts + 1] = encode(ground(lines[index], hold.bucket).text)
   end
-  return concat({ '[', encode(hold.id), ',', encode(hold_text(hold)), ',[', concat(texts, ','), ']]' })
+  return '[' .. encode(hold.id) .. ',' .. encode(hold_text(hold)) .. ',[' .. concat(texts, ',') .. ']]'
 end
 
 -- The journal: lists of CHUNK rows. Its numbers never come back.
 local rows = {}
 local function chunk_key(seq) return PREFIX .. 'journal:' .. int(floor(seq / CHUNK)) end
 local function amounts_json(amounts)
+  if #amounts == 2 then return '["' .. amounts[1] .. '",' .. int(amounts[2]) .. ']' end
   local parts = {}
   for index = 1, #amounts, 2 do
     parts[#parts + 1] = '"' .. amounts[index] .. '",' .. int(amounts[index + 1])
@@ -218,11 +229,12 @@ local function amounts_json(amounts)
 end
 local function row_json(row)
   local flags = (row.overrun and 1 or 0) + (row.late and 2 or 0) + (row.abandoned and 4 or 0)
-  return concat({ '[', encode(row.id), ',', row.at == now and now_text or int(row.at), ',', amounts_json(row.amounts), ',',
-    encode(row.labels), ',', row.description == NULL and 'null' or encode(row.description), ',',
-    row.held and amounts_json(row.held) or 'null', ',', flags, ',',
-    row.corrects and encode(row.corrects) or 'null', ',[', concat(row.crossed, ','), '],[',
-    concat(row.numbers, ','), ']]' })
+  return '[' .. encode(row.id) .. ',' .. (row.at == now and now_text or int(row.at)) .. ','
+    .. amounts_json(row.amounts) .. ',' .. encode(row.labels) .. ','
+    .. (row.description == NULL and 'null' or encode(row.description)) .. ','
+    .. (row.held and amounts_json(row.held) or 'null') .. ',' .. flags .. ','
+    .. (row.corrects and encode(row.corrects) or 'null') .. ',[' .. concat(row.crossed, ',')
+    .. '],[' .. concat(row.numbers, ',') .. ']]'
 end
 local function parse_row(text)
   local said = decode(text)
@@ -313,9 +325,9 @@ local function count_denial(labels)
   in_quarter.denials, in_day.denials = in_quarter.denials + 1, in_day.denials + 1
 end
 local function total_text(total)
-  local parts = { int(total.charges) .. ' ' .. int(total.denials) }
-  for _, unit in ipairs(total.units) do parts[#parts + 1] = unit .. ':' .. int(total.steps[unit]) end
-  return concat(parts, ' ')
+  local text = int(total.charges) .. ' ' .. int(total.denials)
+  for _, unit in ipairs(total.units) do text = text .. ' ' .. unit .. ':' .. int(total.steps[unit]) end
+  return text
 end
 
 -- Appends to the journal; with a hold, the charge stands under the hold's id.
@@ -357,6 +369,7 @@ local function keep_for_snapshots()
     for _, envelope in ipairs(changed_envelopes) do
       if envelope.before ~= '' then call('HSETNX', of_envelopes, envelope.key, envelope.before) end
     end
+    for index = 1, #new_holds, 2 do call('HSETNX', of_ids, new_holds[index], '') end
     for _, known in ipairs(changed_ids) do call('HSETNX', of_ids, known.id, known.before) end
     for _, slot in ipairs({ quarter, day }) do
       for _, labels in ipairs(slot.changed) do
@@ -401,7 +414,7 @@ local function write_envelopes()
       texts[#texts + 1] = e.key
       texts[#texts + 1] = envelope_text(e)
       if e.before == '' then
-        numbers[#numbers + 1], numbers[#numbers + 2] = e.n, e.place .. '\n' .. e.key
+        numbers[#numbers + 1], numbers[#numbers + 2] = e.n, places[e.key] .. '\n' .. e.key
         names[#names + 1], names[#names + 2] = 0, e.key
       end
     end
@@ -414,26 +427,26 @@ local function write_envelopes()
   write('ZADD', NAMES, names)
   write('ZADD', CLOSING, closing)
   if #new_grounds > 0 then
-    write('HSET', grounds_key(bucket), new_grounds)
+    write('HSET', grounds_key(bucket_text), new_grounds)
     -- A hold lives at most 400 days from now, and is remembered for 7 more.
-    call('PEXPIRE', grounds_key(bucket), int(BUCKET + 408 * DAY))
+    call('PEXPIRE', grounds_key(bucket_text), int(BUCKET + 408 * DAY))
   end
 end
 
 local function write_ids()
-  local texts, forgotten, due, done, gone = {}, {}, {}, {}, {}
+  local texts, forgotten, due, done, gone = new_holds, {}, new_due, {}, {}
   for _, known in ipairs(changed_ids) do
     if known.forgotten then
       if not ids[known.id] then forgotten[#forgotten + 1] = known.id end
-    elseif known.hold then
+    elseif known.state then
       texts[#texts + 1] = known.id
       texts[#texts + 1] = hold_text(known)
       if known.state == 'open' then
-        due[#due + 1], due[#due + 2] = int(known.expires), known.id
+        due[#due + 1], due[#due + 2] = known.expires, known.id
       elseif known.was_open then
         done[#done + 1] = known.id
       end
-      if known.resolved_now then gone[#gone + 1] = int(known.resolved) .. ' ' .. known.id end
+      if known.resolved_now then gone[#gone + 1] = known.resolved .. ' ' .. known.id end
     else
       texts[#texts + 1] = known.id
       texts[#texts + 1] = 'c' .. int(known.seq)
@@ -478,7 +491,7 @@ local function write_totals(slot)
 end
 
 local function flush()
-  local changes = #changed_envelopes + #changed_ids
+  local changes = #changed_envelopes + #changed_ids + #new_holds
   if #snapshots > 0 then keep_for_snapshots() end
   write_taken()
   write_envelopes()

@@ -33,7 +33,7 @@ local function fold_charge(seq, row)
   end
   local known = entry(row.id)
   if known and known.seq == seq then
-    if known.hold then
+    if known.state then
       known.seq = -1
       id_changed(known)
     else
@@ -83,16 +83,16 @@ local function forget_resolved_holds(at_most)
   for index, text in ipairs(due) do
     local at, id = match(text, '^(%-?%d+) (.*)$')
     if tonumber(at) + HOLD_MEMORY > now then break end
-    times[index], list[index] = tonumber(at), id
+    times[index], list[index] = at, id
   end
   load_ids(list)
   for index, id in ipairs(list) do
     local hold = entry(id)
-    if hold and hold.hold and hold.resolved == times[index] then
+    if hold and hold.state and hold.resolved == times[index] then
       if hold.seq < 0 then
         forget_id(hold)
       else
-        hold.hold = nil
+        hold.state = nil
         id_changed(hold)
       end
     end

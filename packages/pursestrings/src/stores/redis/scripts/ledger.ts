@@ -52,12 +52,13 @@ local function fits(g, steps, e)
   return steps <= g.cap - e.spent - e.held
 end
 
--- Lines are pairs: an envelope's key and the name of its ground.
+-- Lines come flat: envelopes' keys and the names of grounds in turn; looked up, they are envelopes
+-- (false for one that was forgotten with its window) and grounds in turn.
 local function held_lines(hold)
-  open_body(hold)
-  local lines, flat = {}, hold.lines
+  local flat, lines, of = open_body(hold).asked[8], {}, hold.bucket
   for index = 1, #flat, 2 do
-    lines[#lines + 1] = { e = find_envelope(flat[index]), g = ground(flat[index + 1], hold.bucket) }
+    lines[index] = find_envelope(flat[index]) or false
+    lines[index + 1] = grounds[flat[index + 1]] or ground(flat[index + 1], of)
   end
   return lines
 end
@@ -66,14 +67,15 @@ local function open_line(key, g)
 end
 local function open_lines(flat, lines)
   for index = 1, #flat, 2 do
-    local g = ground(flat[index + 1], bucket)
-    lines[#lines + 1] = { e = open_line(flat[index], g), g = g }
+    local g = ground(flat[index + 1], bucket_text)
+    lines[#lines + 1] = open_line(flat[index], g)
+    lines[#lines + 1] = g
   end
   return lines
 end
 local function windows_contain(flat)
   for index = 2, #flat, 2 do
-    local g = ground(flat[index], bucket)
+    local g = grounds[flat[index]] or ground(flat[index], bucket_text)
     if g.ends ~= NULL and (now < g.starts or now >= g.ends) then return false end
   end
   return true
@@ -81,11 +83,12 @@ end
 
 -- The part of amounts that is charged: occupied units come back instead.
 local function chargeable(hold, amounts)
-  if #hold.occupied == 0 then return amounts end
+  local units = hold.asked[7]
+  if #units == 0 then return amounts end
   local kept = {}
   for index = 1, #amounts, 2 do
     local occupied = false
-    for _, unit in ipairs(hold.occupied) do occupied = occupied or unit == amounts[index] end
+    for _, unit in ipairs(units) do occupied = occupied or unit == amounts[index] end
     if not occupied then kept[#kept + 1], kept[#kept + 2] = amounts[index], amounts[index + 1] end
   end
   return kept
@@ -104,8 +107,10 @@ local function steps_by_unit(amounts, into)
   return into
 end
 local function actual_amounts(hold, said)
-  if #said == 0 then return chargeable(hold, hold.amounts) end
-  return by_unit(steps_by_unit(said, steps_by_unit(chargeable(hold, hold.amounts), {})))
+  if #said == 0 then return chargeable(hold, hold.asked[6]) end
+  local kept = chargeable(hold, hold.asked[6])
+  if #kept == #said and #said == 2 and kept[1] == said[1] then return said end
+  return by_unit(steps_by_unit(said, steps_by_unit(kept, {})))
 end
 local function difference(actual, charged)
   local steps = steps_by_unit(actual, {})
@@ -117,11 +122,12 @@ end
 
 local function settle_row(hold, amounts, labels, description)
   return { id = hold.id, at = now, amounts = amounts, labels = labels,
-    description = description == NULL and hold.description or description,
-    held = chargeable(hold, hold.amounts), late = hold.state ~= 'open' }
+    description = description == NULL and hold.asked[9] or description,
+    held = chargeable(hold, hold.asked[6]), late = hold.state ~= 'open', overrun = false,
+    abandoned = false, corrects = false, numbers = false, crossed = false, text = false }
 end
 local function correction_row(hold, amounts, labels, description)
-  local charged = chargeable(hold, hold.amounts)
+  local charged = chargeable(hold, hold.asked[6])
   local row = settle_row(hold, difference(amounts, charged), labels, description)
   row.id, row.corrects = 'correction:' .. hold.id, hold.id
   return row
@@ -134,8 +140,8 @@ end
 -- Posts a charge to its envelopes, marks what it passed and crossed, and writes its row.
 local function record(row, lines, hold)
   row.numbers, row.crossed = {}, {}
-  for _, line in ipairs(lines) do
-    local e, g = line.e, line.g
+  for index = 1, #lines, 2 do
+    local e, g = lines[index], lines[index + 1]
     if e then
       row.numbers[#row.numbers + 1] = e.n
       local steps = steps_of(row.amounts, g.unit)
@@ -154,14 +160,15 @@ local function record(row, lines, hold)
 end
 
 local function close(hold, state)
-  hold.state, hold.resolved, hold.resolved_now = state, now, true
+  hold.state, hold.resolved, hold.resolved_now = state, now_text, true
   id_changed(hold)
 end
 local function resolve(hold, lines, state)
-  for _, line in ipairs(lines) do
-    if line.e then
-      free_held(line.e, steps_of(hold.amounts, line.g.unit))
-      envelope_changed(line.e)
+  for index = 1, #lines, 2 do
+    local e = lines[index]
+    if e then
+      free_held(e, steps_of(hold.asked[6], lines[index + 1].unit))
+      envelope_changed(e)
     end
   end
   close(hold, state)
@@ -170,7 +177,7 @@ local function expire(hold)
   local lines, row = held_lines(hold), nil
   open_labels(hold)
   if hold.charges then
-    row = settle_row(hold, chargeable(hold, hold.amounts), hold.labels, NULL)
+    row = settle_row(hold, chargeable(hold, hold.asked[6]), hold.labels, NULL)
     row.abandoned = true
     resolve(hold, lines, 'expired_charged')
     record(row, lines, hold)
@@ -181,8 +188,8 @@ local function expire(hold)
 end
 local function find_hold(id)
   local known = entry(id)
-  if not known or not known.hold then return nil end
-  if known.state == 'open' and known.expires <= now then expire(known) end
+  if not known or not known.state then return nil end
+  if known.state == 'open' and tonumber(known.expires) <= now then expire(known) end
   return open_body(known)
 end
 
@@ -193,7 +200,7 @@ local function conflict(id, hold)
   return answer('"conflict"', hold and hold_json(hold) or 'null', row and row.text or 'null')
 end
 local function charged(row, replayed)
-  return answer('"charged"', row.text, replayed and 'true' or 'false')
+  return '["charged",' .. row.text .. (replayed and ',true]' or ',false]')
 end
 local function held(hold, replayed)
   return answer('"held"', hold_json(hold), replayed and 'true' or 'false')
@@ -209,7 +216,7 @@ end
 local function hold_all(op, body)
   local amounts, flat, found, short, missing = op[6], op[8], {}, {}, 0
   for index = 1, #flat, 2 do
-    local e, g = find_envelope(flat[index]), ground(flat[index + 1], bucket)
+    local e, g = find_envelope(flat[index]), grounds[flat[index + 1]] or ground(flat[index + 1], bucket_text)
     found[index] = e
     if not e then missing = missing + 1 end
     if not fits(g, steps_of(amounts, g.unit), e) then
@@ -224,18 +231,15 @@ local function hold_all(op, body)
     return deny('too_many_envelopes', body, short)
   end
   for index = 1, #flat, 2 do
-    local g = ground(flat[index + 1], bucket)
+    local g = grounds[flat[index + 1]]
     local e = found[index] or open_line(flat[index], g)
     add_held(e, steps_of(amounts, g.unit))
     envelope_changed(e)
   end
-  keep_grounds(flat, bucket)
-  local taken_hold = { id = op[2], hold = true, state = 'open', expires = now + op[5], resolved = NULL,
-    seq = -1, bucket = bucket, origin = NULL, body = body, before = '', was_open = false,
-    changed = false, amounts = amounts, occupied = op[7], lines = flat, description = op[9] }
-  ids[op[2]] = taken_hold
-  id_changed(taken_hold)
-  return '["taken",' .. int(taken_hold.expires) .. ']'
+  keep_grounds(flat, bucket_text)
+  local expires = int(now + op[5])
+  add_hold(op[2], 'open ' .. expires .. ' - -1 ' .. bucket_text .. ' -\n' .. body, expires)
+  return '["taken",' .. expires .. ']'
 end
 
 local APPLY = {}
@@ -247,7 +251,7 @@ function APPLY.reserve(op, body)
     local said = open_labels({ body = body, origin = NULL })
     open_labels(known)
     local same = said.said == known.said and said.labels == known.labels
-      and op[9] == known.description and same_amounts(op[6], known.amounts)
+      and op[9] == known.asked[9] and same_amounts(op[6], known.asked[6])
     return same and held(known, true) or conflict(op[2], known)
   end
   if find_charge(op[2]) then return conflict(op[2], nil) end
@@ -328,15 +332,15 @@ function APPLY.extend(op)
   local known = find_hold(op[2])
   if not known then return answer('"unknown_hold"') end
   if known.state ~= 'open' then return conflict(op[2], known) end
-  if now + op[3] > known.expires then
-    known.expires = now + op[3]
-    if known.bucket ~= bucket then
-      keep_grounds(known.lines, known.bucket)
-      known.bucket = bucket
+  if now + op[3] > tonumber(known.expires) then
+    known.expires = int(now + op[3])
+    if known.bucket ~= bucket_text then
+      keep_grounds(known.asked[8], known.bucket)
+      known.bucket = bucket_text
     end
     id_changed(known)
   end
-  return answer('"extended"', int(known.expires))
+  return answer('"extended"', known.expires)
 end
 
 -- ["rename", id, newId, ttlMs]
@@ -350,15 +354,12 @@ function APPLY.rename(op)
   if known.state ~= 'open' then return conflict(op[2], known) end
   if standing then return conflict(op[3], standing) end
   if find_charge(op[3]) then return conflict(op[3], nil) end
-  local expires = math.max(known.expires, now + (op[4] ~= NULL and op[4] or 0))
-  local renamed = { id = op[3], hold = true, state = 'open', expires = expires, resolved = NULL,
-    seq = -1, bucket = bucket, origin = op[2], body = known.body, before = '', was_open = false,
-    changed = false }
-  keep_grounds(known.lines, known.bucket)
+  local expires = math.max(tonumber(known.expires), now + (op[4] ~= NULL and op[4] or 0))
+  keep_grounds(known.asked[8], known.bucket)
   close(known, 'released')
-  ids[op[3]] = renamed
-  id_changed(renamed)
-  return held(renamed, false)
+  local head = concat({ 'open', int(expires), '-', '-1', bucket_text, encode(op[2]) }, ' ')
+  add_hold(op[3], head .. '\n' .. known.body, int(expires))
+  return held(entry(op[3]), false)
 end
 
 local function late_correction(recorded, row)
@@ -375,7 +376,7 @@ local function late_correction(recorded, row)
   local names = find_numbers(numbers)
   for _, n in ipairs(numbers) do
     local e = names[n] and find_envelope(names[n].key) or nil
-    if e then lines[#lines + 1] = { e = e, g = { unit = names[n].unit, cap = MAX, warn = {} } } end
+    if e then lines[#lines + 1], lines[#lines + 2] = e, { unit = names[n].unit, cap = MAX, warn = {} } end
   end
   return charged(record(row, lines, nil), false)
 end
@@ -385,7 +386,7 @@ function APPLY.charge(op)
   local row = { id = op[2], at = now, amounts = op[4], labels = op[5], description = op[6],
     late = op[7] }
   local standing = entry(op[2])
-  if standing and standing.hold then return conflict(op[2], open_body(standing)) end
+  if standing and standing.state then return conflict(op[2], open_body(standing)) end
   local recorded = find_charge(op[2])
   if recorded then
     if same_row(recorded, row) then return charged(recorded, true) end

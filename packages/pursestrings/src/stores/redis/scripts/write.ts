@@ -25,18 +25,18 @@ function WRITE.hold(said, body)
       kept[#kept + 1], kept[#kept + 2] = encode(flat[index]), encode(flat[index + 1])
     end
   end
-  keep_grounds(flat, bucket)
+  keep_grounds(flat, bucket_text)
   local standing, occupied = entry(said[2]), {}
   for index, unit in ipairs(said[8]) do occupied[index] = encode(unit) end
   local asked = concat({ '["reserve",', encode(said[2]), ',0,null,0,', amounts_json(said[7]), ',[',
     concat(occupied, ','), '],[', concat(kept, ','), '],', said[9] == NULL and 'null' or encode(said[9]),
     ']' })
-  local hold = { id = said[2], hold = true, state = said[3], expires = said[4], resolved = said[5],
-    origin = said[6], bucket = bucket, seq = standing and standing.seq or -1,
+  local hold = { id = said[2], state = said[3], expires = int(said[4]), resolved = said[5] ~= NULL and int(said[5]) or '-',
+    origin = said[6], bucket = bucket_text, seq = standing and standing.seq or -1,
     was_open = standing and standing.was_open, before = standing and standing.before or '',
     body = asked .. '\n' .. body }
-  local remembered = standing and standing.hold and standing.resolved == hold.resolved
-  hold.resolved_now = hold.resolved ~= NULL and not remembered
+  local remembered = standing and standing.state and standing.resolved == hold.resolved
+  hold.resolved_now = hold.resolved ~= '-' and not remembered
   ids[said[2]] = hold
   id_changed(hold)
 end
