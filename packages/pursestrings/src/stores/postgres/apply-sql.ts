@@ -110,14 +110,14 @@ BEGIN
       AND o.expires_at <= v_now AND o.state = 0 ORDER BY o.expires_at LIMIT 129) d;
   IF v_more THEN v_due := v_due[1:128]; END IF;
   IF v_due IS NOT NULL OR cardinality(p_lookups) > 0 THEN
-    PERFORM 1 FROM holds o WHERE o.ledger = v_ledger AND o.id = ANY (p_lookups || v_due)
+    PERFORM 1 FROM holds o WHERE o.ledger + 0 = v_ledger AND o.id = ANY (p_lookups || v_due)
       ORDER BY o.id FOR UPDATE;
     SELECT array_agg(o ORDER BY p.ord) INTO v_h FROM unnest(p_id) WITH ORDINALITY p(id, ord)
-      LEFT JOIN LATERAL (SELECT f FROM holds f WHERE f.ledger = v_ledger AND f.id = p.id
+      LEFT JOIN LATERAL (SELECT f FROM holds f WHERE f.ledger + 0 = v_ledger AND f.id = p.id
         AND (p_flags[p.ord] & 1) = 0) f(o) ON true;
     IF v_due IS NOT NULL THEN
       SELECT array_agg(o ORDER BY o.expires_at, o.id) INTO v_x FROM holds o
-        WHERE o.ledger = v_ledger AND o.id = ANY (v_due) AND o.state = 0 AND o.expires_at <= v_now;
+        WHERE o.ledger + 0 = v_ledger AND o.id = ANY (v_due) AND o.state = 0 AND o.expires_at <= v_now;
       v_start_x := coalesce(cardinality(v_x), 0);
     END IF;
     FOR c IN 1..n LOOP
@@ -130,7 +130,7 @@ BEGIN
     IF 4 = ANY (p_kind) THEN
       FOR c IN 1..n LOOP
         CONTINUE WHEN p_kind[c] <> 4;
-        SELECT * INTO h FROM holds o WHERE o.ledger = v_ledger AND o.id = p_new_id[c]
+        SELECT * INTO h FROM holds o WHERE o.ledger + 0 = v_ledger AND o.id = p_new_id[c]
           AND o.state = 0 AND o.expires_at <= v_now;
         CONTINUE WHEN h.id IS NULL OR (v_due IS NOT NULL AND h.id = ANY (v_due));
         v_x := v_x || h;
@@ -161,10 +161,10 @@ BEGIN
   END IF;
   IF cardinality(p_claims) > 0 THEN
     SELECT array_agg(j.id) INTO v_known FROM journal j
-      WHERE j.ledger = v_ledger AND j.id = ANY (p_claims);
+      WHERE j.ledger + 0 = v_ledger AND j.id = ANY (p_claims);
     IF v_known IS NOT NULL THEN
       SELECT array_agg(DISTINCT l.e) INTO v_late_envelopes FROM journal j, unnest(j.envelopes) l(e)
-        WHERE j.ledger = v_ledger AND j.id = ANY (v_known);
+        WHERE j.ledger + 0 = v_ledger AND j.id = ANY (v_known);
     END IF;
   END IF;
 

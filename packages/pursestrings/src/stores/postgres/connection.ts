@@ -43,10 +43,17 @@ export interface PgPool {
   end(): Promise<void>;
 }
 
+/** What `pg` answers a statement with; several statements at once with a list of them. */
+export interface PgResult {
+  readonly rows: readonly object[];
+}
+
 /** A client of a `pg` pool, as far as the store uses it. */
 export interface PgClient {
-  query(statement: string): Promise<{ readonly rows: readonly object[] }>;
+  query(statement: string): Promise<PgResult | readonly PgResult[]>;
   release(destroy?: Error | boolean): void;
+  on(event: 'error', listener: () => void): unknown;
+  off(event: 'error', listener: () => void): unknown;
 }
 
 /** The function that the package `postgres` makes, as far as the store uses it. */
@@ -93,24 +100,26 @@ class PgConnection implements PostgresConnection {
     const client = await this.#connect(signal);
     const drop = (): void => dropConnection(client);
     signal?.addEventListener('abort', drop, { once: true });
+    let sound = false;
     try {
-      const { rows } = await client.query(statement);
-      client.release();
-      return textOf(rows);
+      const result = await client.query(statement);
+      sound = true;
+      return textOf(rowsOf(result));
     } catch (error) {
       // The pool keeps a client that only had a statement refused.
-      client.release(signal?.aborted === true || !isRefusal(error));
+      sound = signal?.aborted !== true && isRefusal(error);
       throw error;
     } finally {
       signal?.removeEventListener('abort', drop);
+      giveBack(client, sound);
     }
   }
 
   async session(): Promise<Session> {
     const client = await this.#connect(undefined);
     return {
-      query: async (statement) => textOf((await client.query(statement)).rows),
-      release: (sound) => client.release(!sound),
+      query: async (statement) => textOf(rowsOf(await client.query(statement))),
+      release: (sound) => giveBack(client, sound),
     };
   }
 
@@ -125,10 +134,21 @@ class PgConnection implements PostgresConnection {
     } catch (error) {
       throw new NotSent(error);
     }
+    client.on('error', ignoreBreak);
     if (signal?.aborted !== true) return client;
-    client.release();
+    giveBack(client, true);
     throw new NotSent(signal.reason);
   }
+}
+
+function giveBack(client: PgClient, sound: boolean): void {
+  if (sound) client.off('error', ignoreBreak);
+  client.release(!sound);
+}
+
+/** A connection that breaks while it is set aside fails its query, which tells of it. */
+function ignoreBreak(): undefined {
+  return undefined;
 }
 
 /** Cuts a connection that hangs; its query fails then. The field is pg's own: without it, it waits. */
@@ -162,6 +182,10 @@ class PostgresJsConnection implements PostgresConnection {
   async close(): Promise<void> {
     if (this.#own) await this.#sql.end({ timeout: 5 });
   }
+}
+
+function rowsOf(result: PgResult | readonly PgResult[]): readonly object[] {
+  return 'rows' in result ? result.rows : (result.at(-1)?.rows ?? []);
 }
 
 /** The first column of the first row, whatever it is called. */

@@ -78,7 +78,7 @@ export const DECIDE: string = `
           r_labels := p_labels[i]; r_description := p_description[i];
           r_flags := CASE WHEN p_flags[i] & 4 <> 0 THEN 2 ELSE 0 END; r_corrects := NULL;
           IF p_id[i] = ANY (v_known) THEN
-            SELECT * INTO jr FROM journal j WHERE j.ledger = v_ledger AND j.id = p_id[i];
+            SELECT * INTO jr FROM journal j WHERE j.ledger + 0 = v_ledger AND j.id = p_id[i];
             IF jr.labels = r_labels AND jr.description IS NOT DISTINCT FROM r_description
               AND jr.units = r_units AND jr.steps = r_steps
             THEN v_answer := '[3,' || row_to_json(jr) || ',true]';
@@ -86,7 +86,7 @@ export const DECIDE: string = `
             ELSE
               SELECT * INTO r_units, r_steps FROM difference(r_units, r_steps, jr.units, jr.steps);
               r_id := 'correction:' || jr.id; r_corrects := jr.id;
-              SELECT * INTO jc FROM journal j WHERE j.ledger = v_ledger AND j.id = r_id;
+              SELECT * INTO jc FROM journal j WHERE j.ledger + 0 = v_ledger AND j.id = r_id;
               IF jc.id IS NULL THEN v_post := true; v_recorded := true; v_full := true;
               ELSIF jc.labels = r_labels AND jc.description IS NOT DISTINCT FROM r_description
                 AND jc.units = r_units AND jc.steps = r_steps
@@ -117,7 +117,7 @@ export const DECIDE: string = `
             r_id := 'correction:' || h.id; r_corrects := h.id;
           END IF;
           IF v_state IN (1, 5) THEN
-            SELECT * INTO jr FROM journal j WHERE j.ledger = v_ledger AND j.id = r_id;
+            SELECT * INTO jr FROM journal j WHERE j.ledger + 0 = v_ledger AND j.id = r_id;
             IF jr.labels = r_labels AND jr.description IS NOT DISTINCT FROM r_description
               AND jr.units = r_units AND jr.steps = r_steps
             THEN v_answer := '[3,' || row_to_json(jr) || ',true]';
@@ -142,7 +142,7 @@ export const DECIDE: string = `
           r_id := 'correction:' || h.id; r_corrects := h.id; r_flags := 2;
           r_labels := h.labels; r_description := h.description;
           IF v_state = 5 THEN
-            SELECT * INTO jr FROM journal j WHERE j.ledger = v_ledger AND j.id = r_id;
+            SELECT * INTO jr FROM journal j WHERE j.ledger + 0 = v_ledger AND j.id = r_id;
             IF jr.labels = r_labels AND jr.description IS NOT DISTINCT FROM r_description
               AND jr.units = r_units AND jr.steps = r_steps
             THEN v_answer := '[7,' || row_to_json(jr) || ',true]';
@@ -157,13 +157,13 @@ export const DECIDE: string = `
         ELSE
           IF v_now + p_ms[i] > h.expires_at THEN
             h.expires_at := v_now + p_ms[i];
-            UPDATE holds o SET expires_at = h.expires_at WHERE o.ledger = v_ledger AND o.id = h.id;
+            UPDATE holds o SET expires_at = h.expires_at WHERE o.ledger + 0 = v_ledger AND o.id = h.id;
             v_wrote := true;
           END IF;
           v_answer := '[8,' || h.expires_at || ']';
         END IF;
       ELSE
-        SELECT * INTO h2 FROM holds o WHERE o.ledger = v_ledger AND o.id = p_new_id[i];
+        SELECT * INTO h2 FROM holds o WHERE o.ledger + 0 = v_ledger AND o.id = p_new_id[i];
         IF h2.state = 0 AND h2.expires_at <= v_now THEN
           h2.state := CASE h2.abandon WHEN 1 THEN 4 ELSE 3 END;
           h2.resolved_at := v_now;
@@ -179,7 +179,7 @@ export const DECIDE: string = `
           h2.id := p_new_id[i]; h2.said := 'renamed:' || p_id[i];
           h2.expires_at := greatest(h.expires_at, v_now + p_ms[i]);
           INSERT INTO holds SELECT h2.*;
-          UPDATE holds o SET state = 2, resolved_at = v_now WHERE o.ledger = v_ledger AND o.id = h.id;
+          UPDATE holds o SET state = 2, resolved_at = v_now WHERE o.ledger + 0 = v_ledger AND o.id = h.id;
           v_wrote := true;
           v_answer := '[1,' || row_to_json(h2) || ',false]';
         END IF;
@@ -189,7 +189,7 @@ export const DECIDE: string = `
         IF h.id IS DISTINCT FROM v_conflict THEN h := NULL; END IF;
         IF h.state = 5 THEN
           SELECT row_to_json(j) INTO v_charge FROM journal j
-            WHERE j.ledger = v_ledger AND j.id = 'correction:' || v_conflict;
+            WHERE j.ledger + 0 = v_ledger AND j.id = 'correction:' || v_conflict;
         END IF;
         IF v_charge IS NULL THEN
           s := array_position(j_id, v_conflict);
@@ -198,7 +198,7 @@ export const DECIDE: string = `
               j_held_steps[s], j_labels[s], j_description[s], j_corrects[s], j_crossed[s]);
           ELSE
             SELECT row_to_json(j) INTO v_charge FROM journal j
-              WHERE j.ledger = v_ledger AND j.id = v_conflict;
+              WHERE j.ledger + 0 = v_ledger AND j.id = v_conflict;
           END IF;
         END IF;
         v_answer := '[13,' || CASE WHEN h.id IS NULL THEN 'null' ELSE row_to_json(h)::text END || ','

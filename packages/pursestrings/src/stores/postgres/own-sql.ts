@@ -50,7 +50,7 @@ BEGIN
       JOIN groups g ON g.ledger = v_ledger AND g.hash = sha256(convert_to(x.name, 'UTF8'))
       JOIN envelopes e ON e.group_id = g.id AND e.member = x.member
       JOIN terms t ON t.hash = sha256(convert_to(x.content, 'UTF8'))) l ON true
-    ON CONFLICT (ledger, id) DO UPDATE SET state = excluded.state, abandon = excluded.abandon,
+    ON CONFLICT (id, ledger) DO UPDATE SET state = excluded.state, abandon = excluded.abandon,
       expires_at = excluded.expires_at, resolved_at = excluded.resolved_at, units = excluded.units,
       steps = excluded.steps, labels = excluded.labels, description = excluded.description,
       occupied = excluded.occupied, said = excluded.said, envelopes = excluded.envelopes,

@@ -65,10 +65,10 @@ DECLARE
   v_holds holds[];
 BEGIN
   IF p_id IS NOT NULL THEN
-    SELECT array_agg(h) INTO v_holds FROM holds h WHERE h.ledger = v_ledger AND h.id = p_id;
+    SELECT array_agg(h) INTO v_holds FROM holds h WHERE h.ledger + 0 = v_ledger AND h.id = p_id;
   ELSE
     SELECT array_agg(x.h ORDER BY (x.h).id) INTO v_holds FROM (SELECT h FROM holds h
-      WHERE h.ledger = v_ledger AND (h.state = 0) = p_open AND h.id > p_after
+      WHERE h.ledger + 0 = v_ledger AND (h.state = 0) = p_open AND h.id > p_after
       ORDER BY h.id LIMIT p_size) x;
   END IF;
   RETURN json_build_object('items', to_json(v_holds),

@@ -30,7 +30,7 @@ export const WRITE: string = `
         resolved_at = CASE WHEN x.again THEN coalesce(o.resolved_at, v_now) ELSE v_now END
       FROM (SELECT y.id, (array_agg(y.state ORDER BY y.ord DESC))[1] AS state, bool_and(y.again) AS again
         FROM unnest(u_id, u_state, u_again) WITH ORDINALITY y(id, state, again, ord) GROUP BY y.id) x
-      WHERE o.ledger = v_ledger AND o.id = x.id;
+      WHERE o.ledger + 0 = v_ledger AND o.id = x.id;
   END IF;
   IF cardinality(j_id) > 0 THEN
     v_wrote := true;
