@@ -1,11 +1,17 @@
 import { statSync } from 'node:fs';
 import { Command, Option } from 'commander';
-import { type Clock, type Limit, openPurse, type Purse, type PurseOptions } from 'pursestrings';
-import { sqlite } from 'pursestrings/stores/sqlite';
+import {
+  type Clock,
+  type LedgerStore,
+  type Limit,
+  openPurse,
+  type Purse,
+  type PurseOptions,
+} from 'pursestrings';
 import { type Config, findConfig } from './config.ts';
 import { whyUnreadable } from './data-file.ts';
 import { InputError } from './input-error.ts';
-import { checkUrl, sqlitePath } from './store-path.ts';
+import { checkUrl, openStore, shownUrl, sqlitePath } from './store-path.ts';
 import type { Terminal } from './terminal.ts';
 
 /** The options that every command takes. */
@@ -30,7 +36,12 @@ export function addLedgerCommand(program: Command, name: string, summary: string
   return program
     .command(name)
     .description(summary)
-    .addOption(new Option('-s, --store <url>', 'where the ledger is, such as sqlite:./purse.db'))
+    .addOption(
+      new Option(
+        '-s, --store <url>',
+        'where the ledger is, such as sqlite:./purse.db or redis://host:6379',
+      ),
+    )
     .addOption(new Option('-c, --config <file>', 'read the store and the rest from this file'))
     .addOption(new Option('--ledger <name>', 'which ledger of the store (default: default)'))
     .addOption(new Option('--json', 'print the answer for machines'));
@@ -77,7 +88,7 @@ export async function withLedger<T>(
   return await withPurse(place.store, {}, ledgerOption(place.ledger), async (purse) => {
     if (await isUntouched(purse)) {
       const name = JSON.stringify(place.ledger ?? 'default');
-      terminal.note(`The ledger ${name} of ${place.store} has no limits and no charges.`);
+      terminal.note(`The ledger ${name} of ${shownUrl(place.store)} has no limits and no charges.`);
     }
     return await work(purse);
   });
@@ -120,16 +131,12 @@ export async function withPurse<T>(
   options: PurseOptions,
   work: (purse: Purse) => Promise<T>,
 ): Promise<T> {
-  const path = sqlitePath(url);
   const { clock, repeatable } = settings;
-  const store =
-    path === null || path === ''
-      ? null
-      : sqlite(path, {
-          journalDays: KEEP_DAYS,
-          durability: repeatable === true ? 'normal' : 'full',
-          ...(clock !== undefined && { clock }),
-        });
+  const store = await openStore(url, {
+    journalDays: KEEP_DAYS,
+    durability: repeatable === true ? 'normal' : 'full',
+    ...(clock !== undefined && { clock }),
+  });
   try {
     const where =
       store === null ? { store: url, ...(clock !== undefined && { clock }) } : { store };
@@ -141,6 +148,32 @@ export async function withPurse<T>(
     }
   } finally {
     await store?.close();
+  }
+}
+
+/**
+ * Opens the store itself, for what moves a whole ledger, and closes it, whatever happens.
+ *
+ * @param exists The ledger must exist already: see `withLedger`.
+ */
+export async function withStore<T>(
+  { store: url, ledger }: LedgerPlace,
+  exists: boolean,
+  work: (store: LedgerStore) => Promise<T>,
+): Promise<T> {
+  if (exists) checkExists(url);
+  const store = await openStore(url, { journalDays: KEEP_DAYS, durability: 'full' });
+  if (store === null) {
+    throw new InputError(
+      `--store is ${JSON.stringify(shownUrl(url))}, which names no store; write sqlite:./purse.db, ` +
+        `redis://host:6379 or postgres://user@host/database.`,
+      { code: 'NO_STORE' },
+    );
+  }
+  try {
+    return await work(ledger === undefined ? store : store.forLedger(ledger));
+  } finally {
+    await store.close();
   }
 }
 

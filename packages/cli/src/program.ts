@@ -3,7 +3,9 @@ import { Command, CommanderError } from 'commander';
 import { PurseError } from 'pursestrings';
 import { addBalances } from './commands/balances.ts';
 import { addDemo } from './commands/demo.ts';
+import { addExport } from './commands/export.ts';
 import { addFreeze, addUnfreeze } from './commands/freeze.ts';
+import { addImport } from './commands/import.ts';
 import { addLimits } from './commands/limits.ts';
 import { addPrices } from './commands/prices.ts';
 import { addReplay } from './commands/replay.ts';
@@ -13,7 +15,8 @@ import { InputError, messageOf } from './input-error.ts';
 import type { Terminal } from './terminal.ts';
 
 const HELP = `
-A ledger is named by --store sqlite:./purse.db, or by a config file: --config purse.yaml, or the
+A ledger is named by --store, such as sqlite:./purse.db, redis://host:6379 or
+postgres://user@host/database, or by a config file: --config purse.yaml, or the
 purse.yaml in the working directory. A config file may say store, ledger, timeZone, units, limits
 (a list, or the path of a limits file) and prices (the path of a price book).
 
@@ -25,13 +28,17 @@ Start here:
   $ purse limits set --store sqlite:./purse.db --name day --cap usd=50 --per day
       make a ledger and its first limit
 
+  $ purse export -s sqlite:./purse.db | purse import - -s redis://localhost:6379
+      move a ledger to a store that many machines share
+
 Status 0: done. 1: the answer is no, such as a ledger that does not add up. 2: misuse.
 `;
 
 /**
  * Runs the command line.
  *
- * @returns the status to end with: 0, or 2 for misuse; `terminal.answerNo` is told of a 1.
+ * @returns the status to end with: 0, 1 for a refusal, 2 for misuse. Where the answer itself is no,
+ *   `terminal.answerNo` is told so.
  */
 export async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
   try {
@@ -65,6 +72,8 @@ function makeProgram(terminal: Terminal): Command {
   addFreeze(program, terminal);
   addUnfreeze(program, terminal);
   addVerify(program, terminal);
+  addExport(program, terminal);
+  addImport(program, terminal);
   addPrices(program, terminal);
   return program;
 }
@@ -74,8 +83,11 @@ function report(error: unknown, terminal: Terminal, json: boolean): number {
   if (error instanceof CommanderError && error.exitCode === 0) return 0;
   const { code, message } = describe(error);
   terminal.note(json ? JSON.stringify({ error: { code, message } }) : `purse: ${message}`);
-  return 2;
+  return REFUSALS.has(code) ? 1 : 2;
 }
+
+/** What is no misuse: the command was understood, and the ledger says no. */
+const REFUSALS: ReadonlySet<string> = new Set(['OPEN_HOLDS', 'LEDGER_CHANGED', 'IMPORT_FAILED']);
 
 function describe(error: unknown): { readonly code: string; readonly message: string } {
   if (error instanceof CommanderError) return describeMisuse(error);

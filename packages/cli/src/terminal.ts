@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { styleText } from 'node:util';
 
 /** The colours that the output uses; each stands for a meaning, see `paint`. */
@@ -7,6 +8,8 @@ export type Colour = 'bold' | 'dim' | 'green' | 'yellow' | 'red' | 'cyan';
 export interface Terminal {
   /** Writes to stdout: the answer, and nothing else, so that it can be piped. */
   print(text: string): void;
+  /** Waits until whoever reads the answer has taken what was printed, where that is to be waited for. */
+  printed?(): Promise<void>;
   /** Writes to stderr: remarks that are not part of the answer. */
   note(text: string): void;
   /** Colours text when stdout is a terminal and NO_COLOR is not set; else returns it as it is. */
@@ -29,6 +32,9 @@ export function processTerminal(): Terminal {
   });
   return {
     print: (text) => void stdout.write(`${text}\n`),
+    printed: async () => {
+      if (stdout.writableNeedDrain) await once(stdout, 'drain');
+    },
     note: (text) => void stderr.write(`${text}\n`),
     paint: (colour, text) => (coloured ? styleText(colour, text, { validateStream: false }) : text),
     progress: (text) => {

@@ -11,15 +11,23 @@ export interface Line {
 /** The most characters that one line may have; nothing that a row needs is nearly as long. */
 export const MAX_LINE_LENGTH: number = 1024 * 1024;
 
+/** What the lines are of. */
+export interface LinesOptions {
+  readonly noun?: string;
+  readonly maxLength?: number;
+}
+
 /**
  * Reads a file line by line, in pieces, so that a file of any size takes little memory. A byte
  * order mark is dropped, lines may end in LF or CRLF, and the last one need not end at all.
  *
+ * @param path The file, or `-` for what is piped in.
  * @throws InputError when the file cannot be read.
  */
 export async function* readLines(
   path: string,
   onProgress: (bytes: number) => void,
+  { noun = 'trace', maxLength = MAX_LINE_LENGTH }: LinesOptions = {},
 ): AsyncGenerator<Line> {
   const decoder = new TextDecoder('utf-8');
   let number = 0;
@@ -28,17 +36,17 @@ export async function* readLines(
   let bytes = 0;
   const line = (text: string): Line => {
     number += 1;
-    const tooLong = overlong || text.length > MAX_LINE_LENGTH;
+    const tooLong = overlong || text.length > maxLength;
     overlong = false;
     return { number, text: tooLong ? null : text.replace(/\r$/, '') };
   };
-  for await (const chunk of chunksOf(path)) {
+  for await (const chunk of chunksOf(path, noun)) {
     bytes += chunk.length;
     onProgress(bytes);
     const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
     rest = lines.pop() ?? '';
     for (const text of lines) yield line(text);
-    if (rest.length > MAX_LINE_LENGTH) {
+    if (rest.length > maxLength) {
       overlong = true;
       rest = '';
     }
@@ -47,12 +55,12 @@ export async function* readLines(
   if (rest !== '' || overlong) yield line(rest);
 }
 
-async function* chunksOf(path: string): AsyncGenerator<Buffer> {
+async function* chunksOf(path: string, noun: string): AsyncGenerator<Buffer> {
   try {
-    for await (const chunk of createReadStream(path, { highWaterMark: 256 * 1024 })) {
-      yield chunk as Buffer;
-    }
+    const file =
+      path === '-' ? process.stdin : createReadStream(path, { highWaterMark: 256 * 1024 });
+    for await (const chunk of file) yield chunk as Buffer;
   } catch (cause) {
-    throw new InputError(`Cannot read the trace ${path}: ${whyUnreadable(cause)}.`, { cause });
+    throw new InputError(`Cannot read the ${noun} ${path}: ${whyUnreadable(cause)}.`, { cause });
   }
 }

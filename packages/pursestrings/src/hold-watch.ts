@@ -3,18 +3,32 @@ import type { WatchedHold } from './hold.ts';
 import { frozenDenial } from './denial.ts';
 import type { PolicyDesk } from './policy-desk.ts';
 
-/** How often the policy is looked at while somebody observes a hold's signal. */
-const POLL_MS = 1000;
+/**
+ * How often the policy is looked at while somebody observes a hold's signal: so often that, with the
+ * way to the store and back, a freeze elsewhere is seen within a second.
+ */
+const POLL_MS = 900;
 
 /** Aborts the signals of holds that are frozen or expired. It has a timer only while it has holds. */
 export class HoldWatch {
+  readonly #lookForChanges: () => Promise<void>;
   readonly #desk: PolicyDesk;
   readonly #now: () => number;
   readonly #failed: (error: unknown) => void;
   readonly #holds = new Set<WatchedHold>();
   #timer: NodeJS.Timeout | undefined;
+  #polling = false;
+  /** The last look failed, and was told of. */
+  #blind = false;
 
-  constructor(desk: PolicyDesk, now: () => number, failed: (error: unknown) => void) {
+  /** `lookForChanges` brings the policy at the desk, and the time, up to date. */
+  constructor(
+    lookForChanges: () => Promise<void>,
+    desk: PolicyDesk,
+    now: () => number,
+    failed: (error: unknown) => void,
+  ) {
+    this.#lookForChanges = lookForChanges;
     this.#desk = desk;
     this.#now = now;
     this.#failed = failed;
@@ -56,11 +70,19 @@ export class HoldWatch {
   }
 
   async #poll(): Promise<void> {
+    // Expiry needs nobody's answer, and a store that does not answer must not keep it.
+    this.check();
+    if (this.#polling) return;
+    this.#polling = true;
     try {
-      await this.#desk.reload();
+      await this.#lookForChanges();
+      this.#blind = false;
     } catch (error) {
-      this.#failed(error);
+      // Told once and not every second, until the store is seen again.
+      if (!this.#blind) this.#failed(error);
+      this.#blind = true;
     }
+    this.#polling = false;
     this.check();
   }
 

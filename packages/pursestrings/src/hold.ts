@@ -27,6 +27,8 @@ export interface RenameOptions {
 /** What a hold asks of its purse. */
 export interface HoldKeeper {
   readonly units: Units;
+  /** True of a keeper whose holds no store knows of. */
+  readonly untracked?: boolean;
   settle(record: HoldRecord, actual: Amounts | undefined, options: SettleOptions): Promise<Charge>;
   /** Settles as held, unless somebody has said what became of the hold. */
   settleUnresolved(record: HoldRecord): Promise<void>;
@@ -110,6 +112,14 @@ export class Hold implements AsyncDisposable {
    */
   remainingMs(): number {
     return Math.max(0, this.#expiresAtMs - this.#keeper.now());
+  }
+
+  /**
+   * True when the store could not be reached and the spend was let through all the same, as
+   * `onStoreFailure: 'allow'` says: nothing is held, and what is settled is charged later.
+   */
+  get untracked(): boolean {
+    return this.#keeper.untracked === true;
   }
 
   /** True once the hold is known here to be settled, released or renamed. */

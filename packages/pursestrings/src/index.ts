@@ -31,8 +31,16 @@ export type { Crossing, IfAbandoned } from './ledger/records.ts';
 export type { Report, ReportRow } from './ledger/report.ts';
 export type { UnitOptions } from './ledger/unit.ts';
 export type { Every, Period } from './ledger/window.ts';
+export { exportLedger } from './moving/export-ledger.ts';
+export { type Imported, importLedger, type ImportOptions } from './moving/import-ledger.ts';
 export { openPurse, type Purse } from './purse.ts';
-export type { Health, JournalOptions, PurseOptions, ReportQuery } from './purse-options.ts';
+export type {
+  Health,
+  HealthOptions,
+  JournalOptions,
+  PurseOptions,
+  ReportQuery,
+} from './purse-options.ts';
 export { sats, tokens, usd } from './shorthand.ts';
 export type { ChargeOptions, ReserveOptions, TakeUpOptions } from './spend-options.ts';
 export type { LedgerStore } from './stores/store.ts';

@@ -41,6 +41,22 @@ export class PolicyDesk {
   }
 
   /**
+   * Takes over the policy that stands in the store when its revision is another one: where a store is
+   * reached over a network, the policy itself is read only then.
+   *
+   * @returns the store's time; `null` where the store is inside the process.
+   */
+  async refresh(): Promise<number | null> {
+    if (isEmbedded(this.#store)) {
+      await this.reload();
+      return null;
+    }
+    const { revision, nowMs } = await this.#store.readBalances({ keys: [] });
+    if (revision !== this.#rulebook.policy.revision) await this.reload();
+    return nowMs;
+  }
+
+  /**
    * Changes the policy, over again when another process was quicker. A change that alters nothing
    * writes nothing; one that does not compile is refused whole.
    */

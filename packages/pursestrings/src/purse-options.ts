@@ -5,9 +5,16 @@ import type { Labels } from './ledger/labels.ts';
 import type { Limit } from './ledger/limit.ts';
 import type { UnitOptions } from './ledger/unit.ts';
 import { resolveTimeZone } from './ledger/window.ts';
+import { DEFAULT_PATIENCE, type Patience } from './patience.ts';
 import { checkTtl } from './spend-options.ts';
 import { checkLedgerName } from './store-url.ts';
 import type { LedgerStore } from './stores/store.ts';
+
+/** How long a health check takes at most, unless it is told otherwise. */
+export const HEALTH_TIMEOUT_MS = 2000;
+
+/** The longest that a store may take to answer. */
+export const MAX_TIMEOUT_MS = 600_000;
 
 /** How a purse is opened. */
 export interface PurseOptions {
@@ -25,6 +32,23 @@ export interface PurseOptions {
   readonly holdTtlMs?: number;
   /** What becomes of a spend that no limit covers. Default `'deny'`. */
   readonly uncovered?: 'deny' | 'allow';
+  /**
+   * What becomes of a reserve while the store cannot be reached. `'deny'`: it throws a StoreError, and
+   * nothing is spent. `'allow'`: it goes through under no limit, with an `error` event and a warning of
+   * the process, and is charged when the store is back, if this process lives until then. Freezes and
+   * missing coverage that are known here still deny. Default `'deny'`.
+   */
+  readonly onStoreFailure?: 'deny' | 'allow';
+  /**
+   * How long a store that is reached over a network may take to answer, in milliseconds: 1 to 600,000.
+   * After that it is asked again, with the same ids. Default 5,000.
+   */
+  readonly operationTimeoutMs?: number;
+  /**
+   * For how long it is asked again, in milliseconds from the first asking: 0 to 3,600,000. Then a
+   * StoreError tells whether the operation may have happened. Default 15,000.
+   */
+  readonly retryForMs?: number;
   /** The clock of a store that is made here from a URL. A store that is passed in has its own. */
   readonly clock?: Clock;
 }
@@ -61,15 +85,24 @@ export interface Health {
   readonly latencyMs: number;
   /** The store's time minus this process's, in milliseconds. */
   readonly clockOffsetMs: number;
-  /** Operations of this purse that have no answer yet. */
+  /** Operations of this purse that have no answer yet, and settles that wait for the store to be back. */
   readonly pending: number;
+  /** Why it is not `ok`: a code of a `StoreError`, its `failure`, and the sentence. */
+  readonly error?: { readonly code: string; readonly failure: string; readonly message: string };
+}
+
+/** How long a health check may take. */
+export interface HealthOptions {
+  /** In milliseconds: 1 to 600,000. Default 2,000, and at most `operationTimeoutMs`. */
+  readonly timeoutMs?: number;
 }
 
 /** The options of a purse, checked, with their defaults. */
-export interface PurseSettings {
+export interface PurseSettings extends Patience {
   readonly timeZone: string;
   readonly holdTtlMs: number;
   readonly uncovered: 'deny' | 'allow';
+  readonly onStoreFailure: 'deny' | 'allow';
 }
 
 /** Checks how a purse is to be opened. @throws InvalidOptionError that names the option. */
@@ -79,15 +112,10 @@ export function checkedSettings(options: PurseOptions): PurseSettings {
   }
   if (options.ledger !== undefined) checkLedgerName(options.ledger);
   if (options.holdTtlMs !== undefined) checkTtl('holdTtlMs', options.holdTtlMs);
-  if (
-    options.uncovered !== undefined &&
-    options.uncovered !== 'deny' &&
-    options.uncovered !== 'allow'
-  ) {
-    throw new InvalidOptionError(
-      `uncovered is ${JSON.stringify(options.uncovered)}; it must be 'deny' or 'allow'`,
-    );
-  }
+  const { operationTimeoutMs = DEFAULT_PATIENCE.operationTimeoutMs } = options;
+  const { retryForMs = DEFAULT_PATIENCE.retryForMs } = options;
+  checkMs('operationTimeoutMs', operationTimeoutMs, 1, MAX_TIMEOUT_MS);
+  checkMs('retryForMs', retryForMs, 0, 3_600_000);
   const timeZone = options.timeZone ?? 'UTC';
   try {
     resolveTimeZone(timeZone);
@@ -99,8 +127,24 @@ export function checkedSettings(options: PurseOptions): PurseSettings {
   return {
     timeZone,
     holdTtlMs: options.holdTtlMs ?? 600_000,
-    uncovered: options.uncovered ?? 'deny',
+    uncovered: denyOrAllow('uncovered', options.uncovered),
+    onStoreFailure: denyOrAllow('onStoreFailure', options.onStoreFailure),
+    operationTimeoutMs,
+    retryForMs,
   };
+}
+
+function denyOrAllow(name: string, given: 'deny' | 'allow' | undefined): 'deny' | 'allow' {
+  if (given === undefined || given === 'deny' || given === 'allow') return given ?? 'deny';
+  throw new InvalidOptionError(`${name} is ${shown(given)}; it must be 'deny' or 'allow'`);
+}
+
+/** Checks a span of time. @throws InvalidOptionError */
+export function checkMs(name: string, ms: number, least: number, most: number): void {
+  if (typeof ms === 'number' && ms >= least && ms <= most) return;
+  throw new InvalidOptionError(
+    `${name} is ${shown(ms)}; it must be a number of milliseconds from ${least} to ${most}`,
+  );
 }
 
 /** Checks a list of label names. @throws InvalidOptionError */

@@ -8,6 +8,7 @@ import {
   StoreError,
 } from './errors.ts';
 import { Announcer, type PurseEvents } from './events.ts';
+import { askHealth, unhealthy } from './health.ts';
 import type { Hold } from './hold.ts';
 import type { Amounts } from './ledger/amount.ts';
 import type { Denial } from './denial.ts';
@@ -23,11 +24,16 @@ import {
   withUnits,
 } from './ledger/policy.ts';
 import { type Report, reportRows, slotEnd, slotOf } from './ledger/report.ts';
+import { PatientStore } from './patient-store.ts';
 import {
   checkedLabelNames,
   checkedSettings,
+  checkMs,
   type Health,
+  HEALTH_TIMEOUT_MS,
+  type HealthOptions,
   type JournalOptions,
+  MAX_TIMEOUT_MS,
   type PurseOptions,
   type PurseSettings,
   type ReportQuery,
@@ -74,10 +80,11 @@ export async function openPurse(options: PurseOptions = {}): Promise<Purse> {
   const opened = typeof given === 'string' ? await openStore(given, options.clock) : null;
   try {
     const base = opened ?? (given as LedgerStore);
-    const store =
+    const mine =
       options.ledger === undefined || options.ledger === base.ledger
         ? base
         : base.forLedger(options.ledger);
+    const store = PatientStore.on(mine, settings);
     const desk = await PolicyDesk.open(store);
     await desk.change((policy) =>
       withLimits(withUnits(policy, options.units ?? {}), options.limits ?? [], settings.timeZone),
@@ -224,7 +231,7 @@ export class Purse implements AsyncDisposable {
   async *balances(query: BalancesQuery = {}): AsyncGenerator<Balance> {
     this.#assertOpen();
     const labels = labelSet(query.labels ?? {}).labels;
-    await this.#spending.queue.resolveDue();
+    await this.#spending.resolveDue();
     await this.#desk.reload();
     const asked = query.limit === undefined ? { labels } : { limit: query.limit, labels };
     yield* readBalances(this.#store, this.#desk.rulebook, asked, this.#spending.now());
@@ -233,7 +240,7 @@ export class Purse implements AsyncDisposable {
   /** Adds up spend by labels, from running totals: its cost does not follow the journal's length. */
   async report(query: ReportQuery = {}): Promise<Report> {
     this.#assertOpen();
-    await this.#spending.queue.resolveDue();
+    await this.#spending.resolveDue();
     const sinceMs = slotOf(query.since === undefined ? 0 : timeOf('since', query.since));
     const untilMs = slotEnd(
       query.until === undefined ? this.#spending.now() + 1 : timeOf('until', query.until),
@@ -252,7 +259,7 @@ export class Purse implements AsyncDisposable {
     if (order !== 'newest' && order !== 'oldest') {
       throw new InvalidOptionError(`order is ${shown(order)}; it must be 'newest' or 'oldest'`);
     }
-    await this.#spending.queue.resolveDue();
+    await this.#spending.resolveDue();
     await this.#desk.reload();
     const read = {
       order,
@@ -329,7 +336,7 @@ export class Purse implements AsyncDisposable {
   async verify(): Promise<Verification> {
     this.#assertOpen();
     await this.#desk.reload();
-    return verifyLedger(this.#store, this.#desk.rulebook.units);
+    return verifyLedger(this.#store, this.#desk.rulebook.units, this.#settings);
   }
 
   /**
@@ -343,18 +350,19 @@ export class Purse implements AsyncDisposable {
     return this.#announcer.on(event, listener);
   }
 
-  /** Asks the store for its time. It does not throw when the store fails: `ok` is false then. */
-  async health(): Promise<Health> {
-    const startMs = performance.now();
-    const state = { store: this.#store.name, pending: this.#spending.queue.pending };
-    try {
-      this.#assertOpen();
-      const { nowMs } = await this.#store.readBalances({ keys: [] });
-      const latencyMs = performance.now() - startMs;
-      return { ok: true, ...state, latencyMs, clockOffsetMs: nowMs - Date.now() };
-    } catch {
-      return { ok: false, ...state, latencyMs: performance.now() - startMs, clockOffsetMs: 0 };
-    }
+  /**
+   * Says what a probe of a service needs to know, in bounded time. It does not throw when the store
+   * fails: `ok` is false then, and `error` says why.
+   *
+   * @throws InvalidOptionError for a `timeoutMs` that is not 1 to 600,000.
+   */
+  async health(options: HealthOptions = {}): Promise<Health> {
+    const { timeoutMs = Math.min(HEALTH_TIMEOUT_MS, this.#settings.operationTimeoutMs) } = options;
+    checkMs('timeoutMs', timeoutMs, 1, MAX_TIMEOUT_MS);
+    const { pending } = this.#spending;
+    const store = PatientStore.within(this.#store);
+    const health = this.#closed ? unhealthy(store, closed(), 0) : await askHealth(store, timeoutMs);
+    return { ...health, pending };
   }
 
   /**
@@ -379,14 +387,16 @@ export class Purse implements AsyncDisposable {
   }
 
   #assertOpen(): void {
-    if (this.#closed) {
-      throw new StoreError(
-        'STORE_UNAVAILABLE',
-        'closed',
-        'This purse is closed; open another with openPurse()',
-      );
-    }
+    if (this.#closed) throw closed();
   }
+}
+
+function closed(): StoreError {
+  return new StoreError(
+    'STORE_UNAVAILABLE',
+    'closed',
+    'This purse is closed; open another with openPurse()',
+  );
 }
 
 function alreadyDone(hold: Hold): ConflictError {

@@ -1,39 +1,31 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { uuidv7 } from 'uuidv7';
 import { labelsAround } from './ambient-labels.ts';
-import { type Charge, toCharge } from './charge.ts';
-import { InvalidAmountError, InvariantError, StoreError } from './errors.ts';
+import { Asking } from './asking.ts';
+import type { Charge } from './charge.ts';
+import { Charging } from './charging.ts';
+import type { Denial } from './denial.ts';
+import { InvariantError } from './errors.ts';
 import type { Announcer } from './events.ts';
-import {
-  Hold,
-  type HoldKeeper,
-  type RenameOptions,
-  type SettleOptions,
-  type WatchedHold,
-} from './hold.ts';
+import { FailOpen, isOutage } from './fail-open.ts';
+import { Hold } from './hold.ts';
+import { HoldDesk } from './hold-desk.ts';
 import { HoldWatch } from './hold-watch.ts';
 import type { Amounts } from './ledger/amount.ts';
-import { actualAmounts } from './ledger/charge-row.ts';
-import { type Denial, frozenDenial, shortfallDenials, uncoveredDenial } from './denial.ts';
-import { fits } from './ledger/envelope.ts';
 import { flat } from './ledger/flat.ts';
 import { type Labels, type LabelSet, labelSet } from './ledger/labels.ts';
 import type { Plan } from './ledger/plan.ts';
-import type { Answer, Applied, ChargeRecord, HoldRecord, Operation } from './ledger/records.ts';
-import { type StepAmounts, toDecimals, toStepAmounts, type Units } from './ledger/unit.ts';
-import { contains } from './ledger/window.ts';
+import type { Answer, Applied, HoldRecord, ReserveOperation } from './ledger/records.ts';
+import { type StepAmounts, toDecimals, type Units } from './ledger/unit.ts';
 import { OperationQueue } from './operation-queue.ts';
+import type { Patience } from './patience.ts';
 import type { PolicyDesk } from './policy-desk.ts';
 import { denialsOf, refusalOf } from './refusal.ts';
-import {
-  type ChargeOptions,
-  checkDescription,
-  checkNewId,
-  checkSpendOptions,
-  checkTtl,
-  type ReserveOptions,
-} from './spend-options.ts';
+import { chargeSteps, knowsUnits, occupiedUnits, spendSteps } from './spend-amounts.ts';
+import { checkSpend } from './spend-check.ts';
+import { type ChargeOptions, checkSpendOptions, type ReserveOptions } from './spend-options.ts';
+import { StoreClock } from './store-clock.ts';
 import { type EmbeddedStore, isEmbedded, type LedgerStore } from './stores/store.ts';
+import { UntrackedHolds } from './untracked-holds.ts';
 
 /** What was refused, and why: one denial at least. */
 export type Denials = readonly [Denial, ...(readonly Denial[])];
@@ -44,35 +36,26 @@ export type Reserved =
   | { readonly ok: false; readonly denials: Denials };
 
 /** How a purse spends. */
-export interface SpendingSettings {
+export interface SpendingSettings extends Patience {
   readonly holdTtlMs: number;
   readonly uncovered: 'deny' | 'allow';
+  readonly onStoreFailure: 'deny' | 'allow';
 }
 
-/** How often one operation is planned before its store counts as contended. */
-const MAX_PLANS = 1000;
-
-/**
- * How often a charge is planned anew because the policy changes under it. After that it is posted
- * by the plan it has: what was spent is recorded (rule 3).
- */
-const MAX_PLANS_OF_CHARGES = 16;
-
-/** Plans an operation under the policy as it is known here. */
-type PlanOperation = (revision: number | null) => Operation;
-
 /** Carries spends to the store and their answers back: plan, ask, and plan again when told to. */
-export class Spending implements HoldKeeper {
-  readonly queue: OperationQueue;
+export class Spending {
+  readonly #asking: Asking;
   readonly #watch: HoldWatch;
   readonly #store: LedgerStore;
   readonly #embedded: EmbeddedStore | undefined;
   readonly #desk: PolicyDesk;
   readonly #announcer: Announcer;
   readonly #settings: SpendingSettings;
-  #clockOffsetMs = 0;
-  /** How many spends are being planned again. */
-  #askingOn = 0;
+  readonly #clock = new StoreClock();
+  readonly #failOpen: FailOpen | undefined;
+  readonly #charging: Charging;
+  readonly #holds: HoldDesk;
+  readonly #untracked: UntrackedHolds;
 
   constructor(
     store: LedgerStore,
@@ -85,21 +68,39 @@ export class Spending implements HoldKeeper {
     this.#desk = desk;
     this.#announcer = announcer;
     this.#settings = settings;
-    this.queue = new OperationQueue(store, (applied) => this.#noteApplied(applied));
-    this.#watch = new HoldWatch(
-      desk,
-      () => this.now(),
-      (error) => this.failed(error),
-    );
+    const now = (): number => this.now();
+    const failed = (error: unknown): void => announcer.emit('error', error);
+    const queue = new OperationQueue(store, (applied) => this.#noteApplied(applied), settings);
+    const asking = new Asking(queue, desk);
+    const watch = new HoldWatch(() => this.#lookForChanges(), desk, now, failed);
+    const charging = new Charging(asking, desk, announcer, now);
+    const failOpen =
+      settings.onStoreFailure === 'allow' ? new FailOpen(store, settings, failed) : undefined;
+    this.#asking = asking;
+    this.#watch = watch;
+    this.#charging = charging;
+    this.#failOpen = failOpen;
+    this.#holds = new HoldDesk({ asking, desk, charging, announcer, watch, now, failOpen });
+    this.#untracked = new UntrackedHolds(this.#holds);
   }
 
   get units(): Units {
     return this.#desk.rulebook.units;
   }
 
+  /** How many operations have no answer yet, and how many settles wait for the store to be back. */
+  get pending(): number {
+    return this.#asking.queue.pending + (this.#failOpen?.owed ?? 0);
+  }
+
   /** The store's time, as well as this process knows it. */
   now(): number {
-    return this.#embedded?.now() ?? Date.now() + this.#clockOffsetMs;
+    return this.#embedded?.now() ?? this.#clock.now();
+  }
+
+  /** Resolves holds that are past their time, until none is left. */
+  resolveDue(): Promise<void> {
+    return this.#asking.queue.resolveDue();
   }
 
   async reserve(
@@ -109,23 +110,30 @@ export class Spending implements HoldKeeper {
   ): Promise<Reserved> {
     checkSpendOptions(options);
     options.signal?.throwIfAborted();
-    if (!this.#knowsUnits(amounts)) await this.#desk.reload();
-    const asked = this.#stepAmounts(amounts);
+    if (!knowsUnits(amounts, this.units)) await this.#desk.reload();
+    const asked = spendSteps(amounts, this.units);
     const who = labelSet(labelsAround(labels));
     const id = options.id ?? flat(uuidv7());
     let plan: Plan | undefined;
-    const asking = this.#ask(() => {
+    const planned = (): ReserveOperation => {
       plan = this.#desk.plan(asked, who.labels, this.now());
       return this.#reserveOperation(id, asked, who, plan, options);
-    });
+    };
+    const asking =
+      this.#failOpen === undefined
+        ? this.#asking.ask(planned)
+        : this.#askUnlessDown(this.#failOpen, planned);
     const answer = asking instanceof Promise ? await asking : asking;
     switch (answer.kind) {
       case 'held':
         if (!answer.replayed) this.#announcer.countHold?.('taken');
         if (options.signal?.aborted === true) return this.#giveUp(answer, options.signal);
-        return { ok: true, hold: new Hold(answer.hold, this, answer.replayed) };
+        return { ok: true, hold: new Hold(answer.hold, this.#holds, answer.replayed) };
       case 'denied':
         return { ok: false, denials: this.#denied(answer, asked, who.labels, plan, options) };
+      case 'unreachable':
+        options.signal?.throwIfAborted();
+        return { ok: true, hold: this.#untracked.admit(answer.hold, answer.cause) };
       default:
         throw refusalOf(id, answer, this.units);
     }
@@ -137,106 +145,45 @@ export class Spending implements HoldKeeper {
     options: ChargeOptions,
   ): Promise<Charge> {
     checkSpendOptions(options);
-    if (!this.#knowsUnits(amounts)) await this.#desk.reload();
-    const spent = this.#stepAmounts(amounts);
-    const occupied = spent.find(({ unit }) => this.units.get(unit)?.occupied);
-    if (occupied !== undefined) {
-      throw new InvalidAmountError(
-        `Unit ${JSON.stringify(occupied.unit)} is occupied and always comes back, so it cannot be charged; reserve it`,
-      );
-    }
+    if (!knowsUnits(amounts, this.units)) await this.#desk.reload();
+    const spent = chargeSteps(amounts, this.units);
     const who = labelSet(labelsAround(labels));
-    const id = options.id ?? flat(uuidv7());
-    return this.#charge(id, options.id === undefined, spent, who, options.description, false);
-  }
-
-  async settle(
-    record: HoldRecord,
-    actual: Amounts | undefined,
-    options: SettleOptions,
-  ): Promise<Charge> {
-    if (options.description !== undefined) checkDescription(options.description);
-    if (actual !== undefined && !this.#knowsUnits(actual)) await this.#desk.reload();
-    const said = actual === undefined ? NONE : this.#chargeable(toStepAmounts(actual, this.units));
-    const labels =
-      options.labels === undefined
-        ? record.labels
-        : labelSet({ ...record.labels.labels, ...options.labels });
-    const asking = this.#askSettle(record, said, labels, options.description, false);
-    const answer = asking instanceof Promise ? await asking : asking;
-    if (answer.kind === 'charged') return this.#noteCharge(answer.charge, answer.replayed);
-    if (answer.kind !== 'unknown_hold') throw refusalOf(record.id, answer, this.units);
-    // The hold was resolved and forgotten long ago: what was spent is recorded all the same.
-    const description = options.description ?? record.description;
-    return this.#charge(record.id, false, actualAmounts(record, said), labels, description, true);
-  }
-
-  /** Settles as held, unless somebody has said what became of the hold. */
-  async settleUnresolved(record: HoldRecord): Promise<void> {
-    const answer = await this.#askSettle(record, NONE, record.labels, undefined, true);
-    if (answer.kind === 'charged') this.#noteCharge(answer.charge, answer.replayed);
-    else if (answer.kind !== 'resolved') throw refusalOf(record.id, answer, this.units);
-  }
-
-  async release(record: HoldRecord): Promise<void> {
-    const answer = await this.#ask(() => ({ kind: 'release', id: record.id }));
-    if (answer.kind !== 'released') throw refusalOf(record.id, answer, this.units);
-    if (!answer.replayed && answer.charge === null) this.#announcer.countHold?.('released');
-    if (answer.charge !== null) this.#noteCharge(answer.charge, answer.replayed);
-  }
-
-  async extend(record: HoldRecord, ttlMs: number): Promise<number> {
-    checkTtl('ttlMs', ttlMs);
-    const answer = await this.#ask(() => ({ kind: 'extend', id: record.id, ttlMs }));
-    if (answer.kind !== 'extended') throw refusalOf(record.id, answer, this.units);
-    return answer.expiresAtMs;
-  }
-
-  async rename(record: HoldRecord, id: string, { ttlMs }: RenameOptions): Promise<Hold> {
-    checkNewId(record.id, id);
-    if (ttlMs !== undefined) checkTtl('ttlMs', ttlMs);
-    const asked = { kind: 'rename', id: record.id, newId: id, ttlMs: ttlMs ?? null } as const;
-    const answer = await this.#ask(() => asked);
-    if (answer.kind === 'held') return new Hold(answer.hold, this, answer.replayed);
-    // A conflict is about the id that something stands under: this hold's, or the new one.
-    const about = answer.kind === 'conflict' ? (answer.hold?.id ?? id) : record.id;
-    throw refusalOf(about, answer, this.units);
+    const { id = flat(uuidv7()), description } = options;
+    const fresh = options.id === undefined;
+    return this.#charging.charge({
+      id,
+      fresh,
+      amounts: spent,
+      labels: who,
+      description,
+      late: false,
+    });
   }
 
   /** Takes up a hold by its id: an open one, or also one that expired and is unresolved since. */
   async find(id: string, expired: boolean): Promise<Hold | null> {
-    await this.queue.resolveDue();
+    await this.resolveDue();
     await this.#desk.reload();
     const { items } = await this.#store.readHolds({ id });
     const record = items[0];
     if (record === undefined) return null;
-    const hold = new Hold(record, this, true);
+    const hold = new Hold(record, this.#holds, true);
     return record.state === 'open' || (expired && !hold.resolved) ? hold : null;
   }
 
   /** Says what a reserve would be told now, and changes nothing. */
   async check(amounts: Amounts, labels: Labels | undefined): Promise<readonly Denial[]> {
-    if (!this.#knowsUnits(amounts)) await this.#desk.reload();
-    const asked = this.#stepAmounts(amounts);
+    if (!knowsUnits(amounts, this.units)) await this.#desk.reload();
+    const asked = spendSteps(amounts, this.units);
     const who = labelSet(labelsAround(labels));
-    await this.queue.resolveDue();
-    for (let count = 0; count < MAX_PLANS; count += 1) {
-      const { policy, units } = this.#desk.rulebook;
-      const plan = this.#desk.plan(asked, who.labels, this.now());
-      const page = await this.#store.readBalances({ keys: plan.lines.map(({ key }) => key) });
-      this.#clockOffsetMs = page.nowMs - Date.now();
-      if (page.revision !== policy.revision) await this.#desk.reload();
-      else if (plan.lines.every(({ window }) => contains(window, page.nowMs))) {
-        if (plan.freeze !== undefined) return [frozenDenial(plan.freeze, asked, units)];
-        if (this.#isUncovered(plan)) return [uncoveredDenial(who.labels, asked, units)];
-        const envelopes = new Map(page.items.map((envelope) => [envelope.key, envelope]));
-        const shortfalls = plan.lines
-          .map((line) => ({ line, spent: 0, held: 0, ...pick(envelopes.get(line.key)) }))
-          .filter(({ line, spent, held }) => !fits(line, { spent, held }));
-        return shortfallDenials('exceeds', shortfalls, units);
-      }
-    }
-    throw contended();
+    await this.resolveDue();
+    return checkSpend(asked, who.labels, {
+      store: this.#store,
+      desk: this.#desk,
+      now: () => this.now(),
+      noteTime: (nowMs) => this.#clock.note(nowMs),
+      isUncovered: (plan) => this.#isUncovered(plan),
+    });
   }
 
   /** Takes notice of a policy that was changed here. */
@@ -244,81 +191,35 @@ export class Spending implements HoldKeeper {
     this.#watch.check();
   }
 
-  watch(hold: WatchedHold): void {
-    this.#watch.add(hold);
-  }
-
-  unwatch(hold: WatchedHold): void {
-    this.#watch.delete(hold);
-  }
-
-  failed(error: unknown): void {
-    this.#announcer.emit('error', error);
-  }
-
   /** Waits until every spend under way has its answer, then watches no hold any more. */
   async close(): Promise<void> {
-    while (this.queue.pending > 0 || this.#askingOn > 0) {
-      await this.queue.drain();
-      await nextTurn();
-    }
+    await this.#asking.finish();
+    await this.#failOpen?.close();
     this.#watch.clear();
   }
 
-  /** Asks the store. The answer comes as it is where the store is asked at once. */
-  #ask(planOperation: PlanOperation): Answer | Promise<Answer> {
-    const answer = this.queue.submit(planOperation(this.#revision));
-    return answer instanceof Promise || wantsNewPlan(answer)
-      ? this.#askOn(answer, planOperation)
-      : answer;
-  }
-
-  /** Goes on asking, planning anew as long as the store says that the plan is out of date. */
-  async #askOn(first: Answer | Promise<Answer>, planOperation: PlanOperation): Promise<Answer> {
-    this.#askingOn += 1;
-    try {
-      let answer = await first;
-      for (let plans = 1; wantsNewPlan(answer); plans += answer.kind === 'again' ? 0 : 1) {
-        if (plans >= MAX_PLANS) throw contended();
-        if (answer.kind === 'stale') await this.#desk.reload();
-        const revision = plans < MAX_PLANS_OF_CHARGES ? this.#revision : null;
-        answer = await this.queue.submit(planOperation(revision));
+  /** Asks, unless the store is known to be away; says so when it turns out to be. */
+  async #askUnlessDown(
+    failOpen: FailOpen,
+    planned: () => ReserveOperation,
+  ): Promise<Answer | Unreachable> {
+    if (!failOpen.isDown) {
+      try {
+        return await this.#asking.ask(planned);
+      } catch (error) {
+        if (!isOutage(error)) throw error;
+        failOpen.noteDown(error);
       }
-      return answer;
-    } finally {
-      this.#askingOn -= 1;
     }
-  }
-
-  get #revision(): number {
-    return this.#desk.rulebook.policy.revision;
-  }
-
-  #askSettle(
-    record: HoldRecord,
-    said: StepAmounts,
-    labels: LabelSet,
-    description: string | undefined,
-    ifUnresolved: boolean,
-  ): Answer | Promise<Answer> {
-    const beyond = said.filter(({ unit }) => !record.amounts.some((held) => held.unit === unit));
-    const held = beyond.length === 0;
-    return this.#ask((revision) => ({
-      kind: 'settle',
-      id: record.id,
-      amounts: said,
-      labels,
-      description,
-      ifUnresolved,
-      lines: held ? NONE : this.#desk.plan(beyond, record.labels.labels, this.now()).lines,
-      revision: held ? null : revision,
-    }));
-  }
-
-  /** False for amounts of a unit that another process may have declared in the meantime. */
-  #knowsUnits(amounts: Amounts): boolean {
-    for (const unit in amounts) if (!this.units.has(unit)) return false;
-    return true;
+    const operation = planned();
+    // What the policy refuses whatever the balances, it refuses without the store too.
+    const { refusal } = operation;
+    if (refusal !== null) return { kind: 'denied', reason: refusal, shortfalls: [] };
+    return {
+      kind: 'unreachable',
+      hold: untrackedRecord(operation, this.now()),
+      cause: failOpen.cause,
+    };
   }
 
   #reserveOperation(
@@ -327,7 +228,7 @@ export class Spending implements HoldKeeper {
     labels: LabelSet,
     plan: Plan,
     options: ReserveOptions,
-  ): Operation {
+  ): ReserveOperation {
     return {
       kind: 'reserve',
       id,
@@ -337,10 +238,10 @@ export class Spending implements HoldKeeper {
       description: options.description,
       ifAbandoned: options.ifAbandoned ?? 'release',
       ttlMs: options.ttlMs ?? this.#settings.holdTtlMs,
-      occupied: this.#occupied(amounts),
+      occupied: occupiedUnits(amounts, this.units),
       said: `${options.ttlMs ?? ''}/${options.ifAbandoned ?? ''}`,
       lines: plan.lines,
-      revision: this.#revision,
+      revision: this.#asking.revision,
       refusal: this.#policyRefusal(plan),
       ...(options.tentative === true && { tentative: true }),
     };
@@ -355,28 +256,14 @@ export class Spending implements HoldKeeper {
     return plan.uncovered && this.#settings.uncovered === 'deny';
   }
 
-  async #charge(
-    id: string,
-    fresh: boolean,
-    amounts: StepAmounts,
-    labels: LabelSet,
-    description: string | undefined,
-    late: boolean,
-  ): Promise<Charge> {
-    const answer = await this.#ask((revision) => {
-      const { lines } = this.#desk.plan(amounts, labels.labels, this.now());
-      return { kind: 'charge', id, fresh, amounts, labels, description, lines, revision, late };
-    });
-    if (answer.kind !== 'charged') throw refusalOf(id, answer, this.units);
-    return this.#noteCharge(answer.charge, answer.replayed);
-  }
-
   /** Lets go of a hold whose caller has given up in the meantime, unless it was taken before. */
   async #giveUp(
     { hold, replayed }: Extract<Answer, { kind: 'held' }>,
     signal: AbortSignal,
   ): Promise<never> {
-    if (!replayed) await this.release(hold).catch((error: unknown) => this.failed(error));
+    if (!replayed) {
+      await this.#holds.release(hold).catch((error: unknown) => this.#holds.failed(error));
+    }
     throw signal.reason;
   }
 
@@ -395,7 +282,7 @@ export class Spending implements HoldKeeper {
   }
 
   #noteApplied(applied: Applied): void {
-    if (this.#embedded === undefined) this.#clockOffsetMs = applied.nowMs - Date.now();
+    if (this.#embedded === undefined) this.#clock.note(applied.nowMs);
     for (const { hold, charge } of applied.expiries) {
       this.#watch.expire(hold.id);
       this.#announcer.emit('expired', {
@@ -403,64 +290,42 @@ export class Spending implements HoldKeeper {
         amounts: toDecimals(hold.amounts, this.units),
         labels: hold.labels.labels,
         ifAbandoned: hold.ifAbandoned,
-        charge: charge === null ? null : this.#noteCharge(charge, false),
+        charge: charge === null ? null : this.#charging.note(charge, false),
       });
     }
   }
 
-  #noteCharge(record: ChargeRecord, replayed: boolean): Charge {
-    const charge = toCharge(record, this.units, replayed);
-    if (replayed) return charge;
-    this.#announcer.emit('charge', charge);
-    if (charge.overrun) this.#announcer.emit('overrun', charge);
-    for (const crossing of charge.crossed)
-      this.#announcer.emit('threshold', { ...crossing, charge });
-    return charge;
-  }
-
-  #stepAmounts(amounts: Amounts): StepAmounts {
-    const steps = toStepAmounts(amounts, this.units);
-    if (steps.length === 0) {
-      throw new InvalidAmountError(
-        `A spend names at least one unit, such as { usd: 0.25 }; this one names none`,
-      );
-    }
-    return steps;
-  }
-
-  #chargeable(amounts: StepAmounts): StepAmounts {
-    const occupied = this.#occupied(amounts);
-    return occupied.length === 0 ? amounts : amounts.filter(({ unit }) => !occupied.includes(unit));
-  }
-
-  #occupied(amounts: StepAmounts): readonly string[] {
-    let occupied: string[] | undefined;
-    for (const { unit } of amounts) {
-      if (this.units.get(unit)?.occupied === true) (occupied ??= []).push(unit);
-    }
-    return occupied ?? NONE;
+  /** Asks the store for its revision and time, and takes over the policy when it is another. */
+  async #lookForChanges(): Promise<void> {
+    const nowMs = await this.#desk.refresh();
+    if (nowMs !== null) this.#clock.note(nowMs);
   }
 }
 
 const NONE: readonly never[] = [];
 
-function pick(envelope: { readonly spent: number; readonly held: number } | undefined): {
-  readonly spent?: number;
-  readonly held?: number;
-} {
-  return envelope === undefined ? {} : { spent: envelope.spent, held: envelope.held };
+/** The store cannot be reached, and the spend goes through all the same. */
+interface Unreachable {
+  readonly kind: 'unreachable';
+  readonly hold: HoldRecord;
+  readonly cause: unknown;
 }
 
-/** True for an answer that asks for the operation once more, with a plan made now. */
-function wantsNewPlan({ kind }: Answer): boolean {
-  return kind === 'again' || kind === 'stale' || kind === 'outside_window';
-}
-
-function contended(): StoreError {
-  return new StoreError(
-    'STORE_UNAVAILABLE',
-    'contended',
-    `The ledger changed ${MAX_PLANS} times while one spend was planned; try again when it is quieter`,
-    { retryable: true },
-  );
+/** The hold that a store would have taken, under no limit. */
+function untrackedRecord(operation: ReserveOperation, nowMs: number): HoldRecord {
+  const { id, amounts, labels, description, ifAbandoned, occupied, said, ttlMs } = operation;
+  return {
+    id,
+    amounts,
+    labels,
+    description,
+    ifAbandoned,
+    occupied,
+    said,
+    lines: NONE,
+    expiresAtMs: nowMs + ttlMs,
+    state: 'open',
+    resolvedAtMs: null,
+    charge: undefined,
+  };
 }

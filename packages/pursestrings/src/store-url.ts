@@ -3,22 +3,39 @@ import { InvalidOptionError } from './errors.ts';
 import { memory } from './stores/memory.ts';
 import type { LedgerStore, Retention } from './stores/store.ts';
 
-/** Opens the store that a URL names. @throws InvalidOptionError for a URL of no known store. */
+/**
+ * Opens the store that a URL names. What a store needs besides is loaded only then.
+ *
+ * @throws InvalidOptionError for a URL of no known store.
+ */
 export async function openStore(
   url: string,
   clock: Clock | undefined,
   retention: Retention = {},
 ): Promise<LedgerStore> {
   const options = clock === undefined ? retention : { ...retention, clock };
-  const scheme = url.slice(0, url.indexOf(':') + 1);
+  const scheme = url.slice(0, url.indexOf(':') + 1).toLowerCase();
   if (url === 'memory:') return memory(options);
-  if (scheme === 'sqlite:') {
-    const path = url.slice(scheme.length).replace(/^\/\/(?=.)/, '');
-    if (path === '') throw unknownStore(url);
-    const { sqlite } = await import('./stores/sqlite.ts');
-    return sqlite(path, options);
+  switch (scheme) {
+    case 'sqlite:': {
+      const path = url.slice(scheme.length).replace(/^\/\/(?=.)/, '');
+      if (path === '') throw unknownStore(url);
+      const { sqlite } = await import('./stores/sqlite.ts');
+      return sqlite(path, options);
+    }
+    case 'redis:':
+    case 'rediss:': {
+      const { redis } = await import('./stores/redis.ts');
+      return redis(url, options);
+    }
+    case 'postgres:':
+    case 'postgresql:': {
+      const { postgres } = await import('./stores/postgres.ts');
+      return postgres(url, options);
+    }
+    default:
+      throw unknownStore(url);
   }
-  throw unknownStore(url);
 }
 
 /** Checks a ledger's name. @throws InvalidOptionError */
@@ -32,6 +49,12 @@ export function checkLedgerName(name: string): void {
 
 function unknownStore(url: string): InvalidOptionError {
   return new InvalidOptionError(
-    `store is ${JSON.stringify(url)}, which names no store; write 'memory:' or 'sqlite:./purse.db'`,
+    `store is ${JSON.stringify(withoutPassword(url))}, which names no store; write 'memory:', ` +
+      `'sqlite:./purse.db', 'redis://host:6379' or 'postgres://user@host/database'`,
   );
+}
+
+/** A URL as it may be shown. */
+function withoutPassword(url: string): string {
+  return url.replace(/(\/\/[^/@:]*):[^@]*@/, '$1:…@');
 }

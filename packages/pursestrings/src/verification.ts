@@ -1,9 +1,10 @@
-import { Auditor } from './ledger/audit.ts';
+import { type Audit, Auditor } from './ledger/audit.ts';
 import { toDecimal } from './ledger/amount.ts';
 import type { Labels } from './ledger/labels.ts';
 import { envelopeLabels } from './ledger/plan.ts';
 import type { Units } from './ledger/unit.ts';
-import type { LedgerStore } from './stores/store.ts';
+import { askUntilAnswered, type Patience } from './patience.ts';
+import { isEmbedded, type LedgerStore } from './stores/store.ts';
 
 /** An envelope whose balance is not what the journal and the open holds add up to. */
 export interface Mismatch {
@@ -28,11 +29,19 @@ export interface Verification {
   readonly mismatches: readonly Mismatch[];
 }
 
-/** Adds a ledger up again from its records, in one snapshot. */
-export async function verifyLedger(store: LedgerStore, units: Units): Promise<Verification> {
-  const auditor = new Auditor();
-  for await (const record of store.readLedger()) auditor.add(record);
-  const { envelopes, charges, mismatches } = auditor.finish();
+/**
+ * Adds a ledger up again from its records, in one snapshot. A reading that breaks off is begun again
+ * from its beginning; it may take as long as it takes.
+ */
+export async function verifyLedger(
+  store: LedgerStore,
+  units: Units,
+  { retryForMs }: Pick<Patience, 'retryForMs'>,
+): Promise<Verification> {
+  const patience = { operationTimeoutMs: Number.POSITIVE_INFINITY, retryForMs };
+  const { envelopes, charges, mismatches } = isEmbedded(store)
+    ? await audit(store)
+    : await askUntilAnswered(() => audit(store), patience);
   return {
     ok: mismatches.length === 0,
     envelopes,
@@ -51,4 +60,10 @@ export async function verifyLedger(store: LedgerStore, units: Units): Promise<Ve
       };
     }),
   };
+}
+
+async function audit(store: LedgerStore): Promise<Audit> {
+  const auditor = new Auditor();
+  for await (const record of store.readLedger()) auditor.add(record);
+  return auditor.finish();
 }

@@ -1,11 +1,26 @@
 import { stepsOf } from './charge-row.ts';
+import type { LabelSet } from './labels.ts';
 import type { ChargeRecord, Envelope, HoldRecord } from './records.ts';
+import type { StepAmounts } from './unit.ts';
 
 /** One record of a ledger, as a reading of the whole hands it over. */
 export type LedgerRecord =
   | { readonly kind: 'envelope'; readonly envelope: Envelope }
   | { readonly kind: 'hold'; readonly hold: HoldRecord }
-  | { readonly kind: 'charge'; readonly charge: ChargeRecord };
+  | { readonly kind: 'charge'; readonly charge: ChargeRecord }
+  | TotalRecord;
+
+/** What was spent under one set of labels in one quarter-hour or one UTC day. */
+export interface TotalRecord {
+  readonly kind: 'total';
+  readonly startMs: number;
+  /** `SLOT_MS` or `DAY_SLOT_MS`. */
+  readonly grainMs: number;
+  readonly labels: LabelSet;
+  readonly amounts: StepAmounts;
+  readonly charges: number;
+  readonly denials: number;
+}
 
 /** An envelope whose balance is not what the ledger's records add up to, in steps. */
 export interface StepMismatch {
@@ -40,6 +55,7 @@ export class Auditor {
         this.#page(record.envelope).spent += BigInt(record.envelope.pruned);
         return;
       case 'hold':
+        if (record.hold.state !== 'open') return;
         for (const { envelope } of record.hold.lines) {
           const steps = stepsOf(record.hold.amounts, envelope.unit);
           this.#page(envelope).held += BigInt(steps);
@@ -51,6 +67,8 @@ export class Auditor {
           const steps = stepsOf(record.charge.amounts, envelope.unit);
           this.#page(envelope).spent += BigInt(steps);
         }
+        return;
+      case 'total':
     }
   }
 

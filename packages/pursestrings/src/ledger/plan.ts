@@ -59,6 +59,17 @@ export function envelopeKey(group: string, values: readonly string[]): string {
   return key;
 }
 
+/** The group of an envelope that stands: its key without its values. */
+export function envelopeGroupOf({
+  key,
+  values,
+}: {
+  readonly key: string;
+  readonly values: readonly string[];
+}): string {
+  return key.slice(0, key.length - envelopeKey('', values).length);
+}
+
 /** A line; its key is written when somebody asks for it. */
 class PlannedLine implements Line {
   readonly terms: Terms;

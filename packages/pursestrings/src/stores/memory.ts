@@ -20,6 +20,7 @@ import {
   type EmbeddedStore,
   type HoldQuery,
   type JournalQuery,
+  type LedgerScope,
   MAX_DUE_PER_APPLY,
   MAX_PAGE_SIZE,
   type Page,
@@ -171,8 +172,15 @@ class MemoryStore implements EmbeddedStore {
     return this.#mine.policy;
   }
 
-  async *readLedger(): AsyncIterable<LedgerRecord> {
-    yield* this.#book.snapshot();
+  async *readLedger(scope: LedgerScope = 'balances'): AsyncIterable<LedgerRecord> {
+    yield* this.#book.snapshot(scope);
+  }
+
+  async writeLedger(records: readonly LedgerRecord[], revision: number): Promise<boolean> {
+    const book = this.#book;
+    if (this.#mine.policy.revision !== revision) return false;
+    for (const record of records) book.write(record);
+    return true;
   }
 
   apply(operations: readonly Operation[]): Promise<Applied> {

@@ -14,6 +14,7 @@ import type {
   EmbeddedStore,
   HoldQuery,
   JournalQuery,
+  LedgerScope,
   Page,
   Retention,
   TotalsQuery,
@@ -172,9 +173,16 @@ class SqliteStore implements EmbeddedStore {
     );
   }
 
-  async *readLedger(): AsyncIterable<LedgerRecord> {
-    const ledgerId = await this.#file.run((connection) => this.#mine.id(connection));
-    yield* readSnapshot(this.#file, ledgerId);
+  async *readLedger(scope: LedgerScope = 'balances'): AsyncIterable<LedgerRecord> {
+    const ledgerId = await this.#file.run((connection) => {
+      if (scope === 'whole') this.#mine.writeDenials(connection);
+      return this.#mine.id(connection);
+    });
+    yield* readSnapshot(this.#file, ledgerId, scope);
+  }
+
+  writeLedger(records: readonly LedgerRecord[], revision: number): Promise<boolean> {
+    return this.#file.run((connection) => this.#mine.writeRecords(connection, records, revision));
   }
 
   /** Closes the file, for every ledger of this store. */

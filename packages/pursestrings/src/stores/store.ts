@@ -34,6 +34,8 @@ export interface LedgerStore {
   readonly name: string;
   /** The name of the ledger that this store object reads and writes. */
   readonly ledger: string;
+  /** How a store outside the process is best asked; a hint, and not needed for safety. */
+  readonly batches?: Batches;
   /** The same store, another ledger in it: they share a connection and nothing else. */
   forLedger(ledger: string): LedgerStore;
   /**
@@ -44,8 +46,17 @@ export interface LedgerStore {
    * A `rename` moves no balance: in one step the hold's record is released without freeing what it
    * holds, and the same lines are held under the new id. Nobody may ever see both of them open, or
    * neither. It is answered `held`, as a reserve is, or `conflict` with what stands under either id.
+   *
+   * A batch whose answer was lost is asked again with the same ids, none of them `fresh` any more, and
+   * happens once. It may also arrive twice, with the repetition first: a store that is reached over a
+   * network looks up the ids of `fresh` operations too.
+   *
+   * @param signal Aborts when nobody waits for the answer any longer: a store drops a connection of
+   *   its own on which the call hangs, so that the next call does not hang on it too.
+   * @throws StoreError `STORE_UNAVAILABLE`: nothing was written, and none of it ever will be;
+   *   `OUTCOME_UNKNOWN`: it may have been, or may still be. `retryable` says whether asking again may help.
    */
-  apply(operations: readonly Operation[]): Promise<Applied>;
+  apply(operations: readonly Operation[], signal?: AbortSignal): Promise<Applied>;
   /** Reads envelopes, in an order that stays while they are paged through. */
   readBalances(query: BalanceQuery): Promise<BalancePage>;
   /** Reads holds in the order of their ids. */
@@ -55,10 +66,27 @@ export interface LedgerStore {
   /** Adds up the running totals of a span of whole quarter-hours, by label set. */
   readTotals(query: TotalsQuery): Promise<readonly Total[]>;
   /**
-   * Reads every envelope, then every open hold and every journal row, in one snapshot. Postings to
+   * Reads every envelope, then every open hold and every journal row, in one snapshot. Lines of
    * envelopes that were forgotten with their windows are left out.
+   *
+   * `'whole'`: also the resolved holds that are still remembered and, last, every running total; and
+   * the journal in its order, the oldest first.
    */
-  readLedger(): AsyncIterable<LedgerRecord>;
+  readLedger(scope?: LedgerScope): AsyncIterable<LedgerRecord>;
+  /**
+   * Writes records of another ledger as they are, for `importLedger`: it decides nothing, adds
+   * nothing up and resolves nothing, so that a charge moves no envelope and no total. All of a call
+   * is written, or nothing. At most `MAX_WRITTEN_AT_ONCE` records.
+   *
+   * A record that stands already (an envelope of the key, a hold or a charge of the id, a total of
+   * the span and labels) is replaced by its like, so that a call may be repeated. Lines name
+   * their envelope by its `key`; one that was never written is left out. Charges come in the order of
+   * the journal, and keep it where their times are the same.
+   *
+   * @param revision What the policy's revision must be. Where it is another, nothing is written and
+   *   the answer is `false`: a repetition that comes late must not overwrite a ledger in use.
+   */
+  writeLedger(records: readonly LedgerRecord[], revision: number): Promise<boolean>;
   readPolicy(): Promise<Policy>;
   /**
    * Replaces the policy when its revision is still the expected one, and counts it up; else
@@ -67,6 +95,17 @@ export interface LedgerStore {
   writePolicy(policy: Policy, expectedRevision: number): Promise<Policy>;
   close(): Promise<void>;
 }
+
+/** How operations are handed to a store. */
+export interface Batches {
+  /** The most operations in one `apply`. Default 1,024. */
+  readonly size: number;
+  /** How many `apply` may wait for their answers at a time. Default 1. */
+  readonly inFlight: number;
+}
+
+/** How much of a ledger is read: what adds up to its balances, or all that it remembers. */
+export type LedgerScope = 'balances' | 'whole';
 
 /**
  * A store inside the process: the same operations, synchronously too. The synchronous interfaces
@@ -141,6 +180,9 @@ export interface TotalsQuery {
 
 /** The most records that one page holds. */
 export const MAX_PAGE_SIZE = 1000;
+
+/** The most records that one `writeLedger` takes. */
+export const MAX_WRITTEN_AT_ONCE = 500;
 
 /** How many due holds one `apply` resolves at most. */
 export const MAX_DUE_PER_APPLY = 128;

@@ -1,6 +1,7 @@
 import { AGREEMENT_CASES } from './conformance/agreement.ts';
 import { ADMISSION_CASES } from './conformance/admission.ts';
 import type { ConformanceCase, MakeStore } from './conformance/case.ts';
+import { MOVING_CASES } from './conformance/moving.ts';
 import { POLICY_CASES } from './conformance/policy.ts';
 import { READING_CASES } from './conformance/reading.ts';
 import { RENAMING_CASES } from './conformance/renaming.ts';
@@ -21,6 +22,7 @@ const CASES: readonly ConformanceCase[] = [
   ...RENAMING_CASES,
   ...POLICY_CASES,
   ...READING_CASES,
+  ...MOVING_CASES,
   ...AGREEMENT_CASES,
 ];
 

@@ -1,6 +1,7 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
+import { StoreError } from '../../src/index.ts';
 import type { Answer, Operation } from '../../src/ledger/records.ts';
-import { OperationQueue } from '../../src/operation-queue.ts';
+import { MAX_PENDING, OperationQueue } from '../../src/operation-queue.ts';
 import type { LedgerStore } from '../../src/stores/store.ts';
 
 const release = (id: string): Operation => ({ kind: 'release', id });
@@ -51,4 +52,85 @@ test('a rename shares a batch with no operation on either of its ids', async () 
     ['n>m'],
   ]);
   expect(await batchesOf([rename('a', 'n'), rename('b', 'm')])).toEqual([['a>n', 'b>m']]);
+});
+
+/** A store that keeps every batch until it is told to answer, or to fail. */
+class Waiting {
+  readonly batches: { readonly ids: string[]; answer: () => void; fail: () => void }[] = [];
+  readonly queue: OperationQueue;
+
+  constructor(batches: NonNullable<LedgerStore['batches']>) {
+    const apply: LedgerStore['apply'] = (operations) =>
+      new Promise((resolve, reject) => {
+        const answers = operations.map((): Answer => ({ kind: 'unknown_hold' }));
+        this.batches.push({
+          ids: operations.map(({ id }) => id),
+          answer: () => resolve({ answers, expiries: [], nowMs: 0 }),
+          fail: () => reject(new StoreError('OUTCOME_UNKNOWN', 'unreachable', 'lost')),
+        });
+      });
+    this.queue = new OperationQueue({ apply, batches } as LedgerStore, () => undefined);
+  }
+
+  async ids(count: number): Promise<readonly string[][]> {
+    await vi.waitUntil(() => this.batches.length === count);
+    return this.batches.map(({ ids }) => ids);
+  }
+}
+
+test('a store says how large its batches are, and how many wait at a time', async () => {
+  const store = new Waiting({ size: 2, inFlight: 2 });
+  const work = ['a', 'b', 'c', 'd', 'e'].map(async (id) => store.queue.submit(release(id)));
+  expect(await store.ids(2)).toEqual([
+    ['a', 'b'],
+    ['c', 'd'],
+  ]);
+  expect(store.queue.pending).toBe(5);
+  store.batches[1]?.answer();
+  expect((await store.ids(3))[2]).toEqual(['e']);
+  store.batches[0]?.answer();
+  store.batches[2]?.answer();
+  expect(await Promise.all(work)).toHaveLength(5);
+  expect(store.queue.pending).toBe(0);
+});
+
+test('operations on one id keep their order across batches in flight, and when one is lost', async () => {
+  const store = new Waiting({ size: 2, inFlight: 4 });
+  const done: string[] = [];
+  const submit = async (operation: Operation, name: string): Promise<void> => {
+    await store.queue.submit(operation);
+    done.push(name);
+  };
+  const work = [
+    submit(release('a'), 'a1'),
+    submit(release('b'), 'b1'),
+    submit(release('a'), 'a2'),
+    submit(rename('b', 'a'), 'b2'),
+    submit(release('c'), 'c1'),
+  ];
+  expect(await store.ids(2)).toEqual([['a', 'b'], ['c']]);
+  store.batches[0]?.fail();
+  store.batches[1]?.answer();
+  expect((await store.ids(3))[2]).toEqual(['a', 'b']);
+  store.batches[2]?.answer();
+  expect((await store.ids(4))[3]).toEqual(['a']);
+  store.batches[3]?.answer();
+  expect((await store.ids(5))[4]).toEqual(['b']);
+  store.batches[4]?.answer();
+  await Promise.all(work);
+  expect(done).toEqual(['c1', 'a1', 'b1', 'a2', 'b2']);
+});
+
+test('more operations than can wait are refused, and the others are answered', async () => {
+  const store = new Waiting({ size: MAX_PENDING, inFlight: 1 });
+  const work = Array.from({ length: MAX_PENDING }, async (_, n) =>
+    store.queue.submit(release(`${n}`)),
+  );
+  expect(() => store.queue.submit(release('one more'))).toThrow(
+    expect.objectContaining({ code: 'STORE_UNAVAILABLE', failure: 'overloaded', retryable: true }),
+  );
+  await store.ids(1);
+  store.batches[0]?.answer();
+  expect(await Promise.all(work)).toHaveLength(MAX_PENDING);
+  await store.queue.drain();
 });

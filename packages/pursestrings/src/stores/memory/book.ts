@@ -1,9 +1,9 @@
 import type { Book } from '../../ledger/book.ts';
-import type { LedgerRecord } from '../../ledger/audit.ts';
+import type { LedgerRecord, TotalRecord } from '../../ledger/audit.ts';
 import { stepsOf } from '../../ledger/charge-row.ts';
 import { newEnvelope } from '../../ledger/envelope.ts';
 import type { LabelSet } from '../../ledger/labels.ts';
-import { envelopeKey, type Line } from '../../ledger/plan.ts';
+import { envelopeGroupOf, envelopeKey, type Line } from '../../ledger/plan.ts';
 import {
   type ChargeRecord,
   type Envelope,
@@ -12,9 +12,9 @@ import {
 } from '../../ledger/records.ts';
 import type { Total } from '../../ledger/report.ts';
 import { DueQueue } from './due-queue.ts';
-import { Fifo } from './fifo.ts';
+import { Fifo } from '../../fifo.ts';
 import { MemoryTotals } from './totals.ts';
-import type { BalanceQuery, Page, Retention, TotalsQuery } from '../store.ts';
+import type { BalanceQuery, LedgerScope, Page, Retention, TotalsQuery } from '../store.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -71,15 +71,19 @@ export class MemoryBook implements Book {
   }
 
   addEnvelope(line: Line): Envelope {
-    const { key, group: groupKey, window, values } = line;
+    return this.#enter(newEnvelope(line), line.group);
+  }
+
+  #enter(envelope: Envelope, groupKey: string): GroupedEnvelope {
+    const { key, values, window } = envelope;
     this.#lastPlace += 1;
-    const envelope = { ...newEnvelope(line), group: groupKey, place: this.#lastPlace };
-    this.#envelopes.set(key, envelope);
+    const entered = { ...envelope, group: groupKey, place: this.#lastPlace };
+    this.#envelopes.set(key, entered);
     const group = this.#groups.get(groupKey) ?? new Map<string, GroupedEnvelope>();
     this.#groups.set(groupKey, group);
-    group.set(memberKey(values), envelope);
-    if (window.endMs !== null) this.#closing.push(envelope, window.endMs + DAY_MS);
-    return envelope;
+    group.set(memberKey(values), entered);
+    if (window.endMs !== null) this.#closing.push(entered, window.endMs + DAY_MS);
+    return entered;
   }
 
   envelopeChanged(): void {
@@ -198,10 +202,64 @@ export class MemoryBook implements Book {
   }
 
   /** Every record as it stands now, whatever happens while the reader reads. */
-  snapshot(): Iterable<LedgerRecord> {
-    const live = new Set(this.#envelopes.values());
+  snapshot(scope: LedgerScope): Iterable<LedgerRecord> {
+    const live = new Set<Envelope>(this.#envelopes.values());
     const envelopes = [...live].map((envelope) => ({ ...envelope }));
-    return records(envelopes, this.openHolds(), this.journal.toArray(), live);
+    const whole = scope === 'whole';
+    const holds = whole ? [...this.openHolds(), ...this.#resolved.toArray()] : this.openHolds();
+    const totals = whole ? this.#totals.records() : [];
+    const copies = holds.map((hold) => ({ ...hold }));
+    return records({ envelopes, holds: copies, charges: this.journal.toArray(), totals }, live);
+  }
+
+  /** Writes a record of another ledger as it is. One that was written before is written over. */
+  write(record: LedgerRecord): void {
+    switch (record.kind) {
+      case 'envelope': {
+        const { envelope } = record;
+        const standing = this.#envelopes.get(envelope.key);
+        if (standing === undefined) this.#enter(envelope, envelopeGroupOf(envelope));
+        else Object.assign(standing, balanceOf(envelope));
+        return;
+      }
+      case 'hold':
+        return this.#writeHold(record.hold);
+      case 'charge':
+        return this.#writeCharge(record.charge);
+      case 'total':
+        this.#totals.put(record);
+    }
+  }
+
+  #writeHold(hold: HoldRecord): void {
+    const lines = this.#ownLines(hold.lines);
+    const standing = this.#holds.get(hold.id);
+    if (standing !== undefined) {
+      Object.assign(standing, hold, { lines, charge: standing.charge });
+      return;
+    }
+    const written = { ...hold, lines, charge: this.#charges.get(hold.id) };
+    this.#charges.delete(hold.id);
+    this.#holds.set(hold.id, written);
+    if (hold.state === 'open') this.#due.push(written, hold.expiresAtMs);
+    else this.#resolved.push(written);
+  }
+
+  #writeCharge(charge: ChargeRecord): void {
+    if (this.findCharge(charge.id) !== undefined) return;
+    const written = { ...charge, lines: this.#ownLines(charge.lines) };
+    this.journal.push(written);
+    const hold = this.#holds.get(charge.id);
+    if (hold === undefined) this.#charges.set(charge.id, written);
+    else hold.charge = written;
+  }
+
+  /** The same lines, to the envelopes of this book. */
+  #ownLines<L extends { readonly envelope: Envelope }>(lines: readonly L[]): L[] {
+    return lines.flatMap((line) => {
+      const envelope = this.#envelopes.get(line.envelope.key);
+      return envelope === undefined ? [] : [{ ...line, envelope }];
+    });
   }
 
   /**
@@ -243,16 +301,27 @@ function memberKey(values: readonly string[]): string {
   return values.length === 1 ? (values[0] as string) : envelopeKey('', values);
 }
 
-function* records(
-  envelopes: readonly Envelope[],
-  holds: readonly HoldRecord[],
-  charges: readonly ChargeRecord[],
-  live: ReadonlySet<Envelope>,
-): Iterable<LedgerRecord> {
-  for (const envelope of envelopes) yield { kind: 'envelope', envelope };
-  for (const hold of holds) yield { kind: 'hold', hold };
-  for (const charge of charges) {
+/** What of an envelope changes. */
+function balanceOf({ spent, held, pruned, crossed, saturated }: Envelope): Partial<Envelope> {
+  return { spent, held, pruned, crossed, saturated };
+}
+
+interface Snapshot {
+  readonly envelopes: readonly Envelope[];
+  readonly holds: readonly HoldRecord[];
+  readonly charges: readonly ChargeRecord[];
+  readonly totals: readonly TotalRecord[];
+}
+
+function* records(taken: Snapshot, live: ReadonlySet<Envelope>): Iterable<LedgerRecord> {
+  for (const envelope of taken.envelopes) yield { kind: 'envelope', envelope };
+  for (const hold of taken.holds) {
+    const lines = hold.lines.filter(({ envelope }) => live.has(envelope));
+    yield { kind: 'hold', hold: { ...hold, lines } };
+  }
+  for (const charge of taken.charges) {
     const lines = charge.lines.filter(({ envelope }) => live.has(envelope));
     yield { kind: 'charge', charge: { ...charge, lines } };
   }
+  yield* taken.totals;
 }

@@ -1,6 +1,13 @@
+import type { TotalRecord } from '../../ledger/audit.ts';
 import type { LabelSet } from '../../ledger/labels.ts';
 import type { ChargeRecord } from '../../ledger/records.ts';
-import { DAY_SLOT_MS, MAX_LABEL_SETS_PER_SLOT, slotOf, type Total } from '../../ledger/report.ts';
+import {
+  DAY_SLOT_MS,
+  MAX_LABEL_SETS_PER_SLOT,
+  SLOT_MS,
+  slotOf,
+  type Total,
+} from '../../ledger/report.ts';
 import {
   addAmounts,
   daysWithin,
@@ -47,6 +54,19 @@ export class MemoryTotals {
     return [...sums.values()];
   }
 
+  /** Every total as it stands. */
+  records(): readonly TotalRecord[] {
+    return [...recordsOf(this.#quarters, SLOT_MS), ...recordsOf(this.#days, DAY_SLOT_MS)];
+  }
+
+  /** Puts a total in, in the place of the one that stands there. */
+  put({ startMs, grainMs, labels, amounts, charges, denials }: TotalRecord): void {
+    const slot = slotAt(grainMs === DAY_SLOT_MS ? this.#days : this.#quarters, startMs);
+    if (!slot.has(labels.key)) this.#sets += 1;
+    const copies = amounts.map((amount) => ({ ...amount }));
+    slot.set(labels.key, { labels: labels.labels, amounts: copies, charges, denials });
+  }
+
   /**
    * Forgets the slots that are older than the journal, which are the first ones; and where there
    * are too many label sets, tells those of the oldest slots apart no longer.
@@ -86,6 +106,26 @@ export class MemoryTotals {
       this.#sets += all.reduce((sum, slot) => sum + slot.size, 0);
     }
   }
+}
+
+function recordsOf(slots: ReadonlyMap<number, Slot>, grainMs: number): TotalRecord[] {
+  const records: TotalRecord[] = [];
+  for (const [startMs, slot] of slots) {
+    for (const [key, { labels, amounts, charges, denials }] of slot) {
+      const copies = amounts.map((amount) => ({ ...amount }));
+      const set = { labels, key };
+      records.push({
+        kind: 'total',
+        startMs,
+        grainMs,
+        labels: set,
+        amounts: copies,
+        charges,
+        denials,
+      });
+    }
+  }
+  return records;
 }
 
 /** Adds all label sets of a slot up under the one that stands for all. */

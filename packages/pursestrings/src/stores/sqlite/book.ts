@@ -1,4 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
+import type { LedgerRecord } from '../../ledger/audit.ts';
 import type { Book } from '../../ledger/book.ts';
 import { stepsOf } from '../../ledger/charge-row.ts';
 import { newEnvelope } from '../../ledger/envelope.ts';
@@ -175,7 +176,7 @@ export class SqliteBook implements Book, References {
     return terms;
   }
 
-  findEnvelope({ key }: Line): StoredEnvelope | undefined {
+  findEnvelope({ key }: Pick<Line, 'key'>): StoredEnvelope | undefined {
     const atHand = this.#envelopes.get(key);
     if (atHand !== undefined) return atHand;
     const row = this.#statements.envelopeByKey.get(this.#ledger, key);
@@ -183,7 +184,10 @@ export class SqliteBook implements Book, References {
   }
 
   addEnvelope(line: Line): StoredEnvelope {
-    const envelope: StoredEnvelope = { ...newEnvelope(line), rowId: 0 };
+    return this.#enter({ ...newEnvelope(line), rowId: 0 });
+  }
+
+  #enter(envelope: StoredEnvelope): StoredEnvelope {
     this.#envelopes.set(envelope.key, envelope);
     this.#changedEnvelopes.add(envelope);
     this.#envelopesAdded += 1;
@@ -251,6 +255,45 @@ export class SqliteBook implements Book, References {
 
   hasDueHolds(): boolean {
     return this.#moreDue;
+  }
+
+  /** Writes a record of another ledger as it is. One that was written before is written over. */
+  write(record: LedgerRecord): void {
+    switch (record.kind) {
+      case 'envelope': {
+        const { spent, held, pruned, crossed, saturated } = record.envelope;
+        const standing = this.findEnvelope(record.envelope);
+        if (standing === undefined) this.#enter({ ...record.envelope, rowId: 0 });
+        else
+          this.envelopeChanged(
+            Object.assign(standing, { spent, held, pruned, crossed, saturated }),
+          );
+        return;
+      }
+      case 'hold': {
+        const { hold } = record;
+        if (this.findHold(hold.id) !== undefined) {
+          this.#statements.deleteHold.run(this.#ledger, hold.id);
+        }
+        return this.addHold({ ...hold, lines: this.#ownLines(hold.lines), charge: undefined });
+      }
+      case 'charge': {
+        const { charge } = record;
+        if (this.findCharge(charge.id) !== undefined) return;
+        this.#newCharges.set(charge.id, { ...charge, lines: this.#ownLines(charge.lines) });
+        return;
+      }
+      case 'total':
+        this.totals.put(record);
+    }
+  }
+
+  /** The same lines, to the envelopes of this book. */
+  #ownLines<L extends { readonly envelope: Envelope }>(lines: readonly L[]): L[] {
+    return lines.flatMap((line) => {
+      const envelope = this.findEnvelope(line.envelope);
+      return envelope === undefined ? [] : [{ ...line, envelope }];
+    });
   }
 
   /** True when a batch of no operations would have something to do. */

@@ -1,5 +1,6 @@
 import type { Clock } from '../../clock.ts';
 import { applyOperation, expire } from '../../ledger/apply.ts';
+import type { LedgerRecord } from '../../ledger/audit.ts';
 import { carries } from '../../ledger/labels.ts';
 import { EMPTY_POLICY, type Policy } from '../../ledger/policy.ts';
 import type { Applied, ChargeRecord, Expiry, HoldRecord, Operation } from '../../ledger/records.ts';
@@ -190,6 +191,21 @@ export class SqliteLedger {
         )
         .run(JSON.stringify(policy), ledger, expectedRevision);
       return this.readPolicy(connection);
+    });
+  }
+
+  /** Writes records as they are, when the policy has this revision. Tells whether it had. */
+  writeRecords(
+    connection: Connection,
+    records: readonly LedgerRecord[],
+    revision: number,
+  ): boolean {
+    const book = this.#bookOn(connection);
+    return this.#batch(connection, book, () => {
+      if (book.revision !== revision) return false;
+      for (const record of records) book.write(record);
+      book.flush();
+      return true;
     });
   }
 

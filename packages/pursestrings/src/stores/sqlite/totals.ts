@@ -1,4 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { TotalRecord } from '../../ledger/audit.ts';
 import { type LabelSet, labelSetFromKey } from '../../ledger/labels.ts';
 import type { ChargeRecord } from '../../ledger/records.ts';
 import { DAY_SLOT_MS, MAX_LABEL_SETS_PER_SLOT, slotOf, type Total } from '../../ledger/report.ts';
@@ -73,6 +74,15 @@ export class SqliteTotals {
       addAmounts(total, charge.amounts);
       total.charges += 1;
     }
+  }
+
+  /** Puts a total in, in the place of the one that stands there. */
+  put({ startMs, grainMs, labels, amounts, charges, denials }: TotalRecord): void {
+    const slot = this.#slot(grainMs === DAY_SLOT_MS ? DAY : QUARTER, startMs);
+    if (this.#find(slot, labels) === undefined) slot.size += 1;
+    const copies = amounts.map((amount) => ({ ...amount }));
+    slot.totals.set(labels.key, { labels: labels.labels, amounts: copies, charges, denials });
+    slot.changed.add(labels.key);
   }
 
   /** Counts a denial, to be written with the next thing that is. */

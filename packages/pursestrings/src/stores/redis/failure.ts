@@ -1,0 +1,119 @@
+import { PurseError, StoreError, type StoreErrorCode, type StoreFailure } from '../../errors.ts';
+
+interface Meaning {
+  readonly code: StoreErrorCode;
+  readonly failure: StoreFailure;
+  readonly says: string;
+  readonly retryable: boolean;
+}
+
+/**
+ * What the first word of an error reply means (https://redis.io/docs/latest/develop/reference/protocol-spec/).
+ * A server that replies with an error has refused before the first write: scripts read, decide, then write.
+ */
+const REPLIES: readonly (readonly [RegExp, Meaning])[] = [
+  [/\bOOM\b/, refused('full', 'has no memory left (maxmemory); nothing was written. Make room')],
+  [/\bREADONLY\b/, moment('is a replica; the primary is being sought. Nothing was written')],
+  [/\bLOADING\b/, moment('is loading its data. Nothing was written; try again')],
+  [
+    /\b(MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY)\b/,
+    moment('is not ready. Nothing was written; try again'),
+  ],
+  [
+    /\b(MOVED|ASK)\b/,
+    moment('is no longer responsible for the ledger. Nothing was written; try again'),
+  ],
+  [
+    /\bNOREPLICAS\b/,
+    moment('has fewer replicas than min-replicas-to-write asks for. Nothing was written'),
+  ],
+  [
+    /\bMISCONF\b/,
+    refused('io', 'cannot save to disk and refuses to write. Check its log and its disk'),
+  ],
+  [
+    /\bNOAUTH\b|\bWRONGPASS\b/,
+    refused('misconfigured', 'asks for a name and password; give them to the client'),
+  ],
+  [
+    /\bNOPERM\b/,
+    refused(
+      'misconfigured',
+      'does not let this user do what a ledger needs; see the ACL in the guide',
+    ),
+  ],
+  [
+    /ground \S+ is missing/,
+    {
+      code: 'STORE_CORRUPT',
+      failure: 'corrupt',
+      retryable: false,
+      says: 'has lost a part of the ledger; restore it from a backup',
+    },
+  ],
+  [
+    /\bWRONGTYPE\b/,
+    {
+      code: 'STORE_CORRUPT',
+      failure: 'corrupt',
+      retryable: false,
+      says: 'holds something else under the keys of the ledger; give the ledger another name',
+    },
+  ],
+];
+
+function refused(failure: StoreFailure, says: string): Meaning {
+  return { code: 'STORE_UNAVAILABLE', failure, says, retryable: false };
+}
+
+function moment(says: string): Meaning {
+  return { code: 'STORE_UNAVAILABLE', failure: 'unreachable', says, retryable: true };
+}
+
+const UNREACHABLE = moment('cannot be reached. Nothing was written');
+const UNOPENED = refused(
+  'unreachable',
+  'has a client that is not connected; await client.connect() before it is used',
+);
+const LOST: Meaning = {
+  code: 'OUTCOME_UNKNOWN',
+  failure: 'unreachable',
+  says: 'did not answer: the connection was lost. Ask again with the same id',
+  retryable: true,
+};
+
+/** Errors of the clients, and of sockets, that come before anything was sent. */
+const UNSENT =
+  /ClientOfflineError|ConnectionTimeoutError|RootNodesUnavailable|ClusterAllFailed|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|isn't writeable|Failed to refresh slots/;
+
+/**
+ * Turns what a client threw into a StoreError. `writes`: something may have been written when the
+ * answer was lost; a reading that failed changed nothing.
+ */
+export function redisFailure(error: unknown, writes: boolean): unknown {
+  if (PurseError.isInstance(error)) return error;
+  if (!(error instanceof Error)) return error;
+  const meaning = meaningOf(error, writes);
+  if (meaning === undefined) return error;
+  return new StoreError(meaning.code, meaning.failure, `The Redis server ${meaning.says}.`, {
+    cause: error,
+    retryable: meaning.retryable,
+  });
+}
+
+function meaningOf(error: Error, writes: boolean): Meaning | undefined {
+  if (isReply(error)) return REPLIES.find(([pattern]) => pattern.test(error.message))?.[1];
+  const about = `${error.constructor.name} ${'code' in error ? String(error.code) : ''} ${error.message}`;
+  if (/ClientClosedError/.test(about)) return UNOPENED;
+  return UNSENT.test(about) || !writes ? UNREACHABLE : LOST;
+}
+
+/** True for an error that the server replied with: its message begins with a word in capitals. */
+function isReply(error: Error): boolean {
+  return /^[A-Z]{2,} /.test(error.message) && !('syscall' in error);
+}
+
+/** True when the server does not know a script by its hash. */
+export function isUnknownScript(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('NOSCRIPT');
+}

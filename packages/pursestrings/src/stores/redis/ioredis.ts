@@ -1,0 +1,55 @@
+import { type IoRedisClient, optional, type RedisConnection } from './connection.ts';
+
+/** What is used of `Redis` and `Cluster` (https://github.com/redis/ioredis, versions 5 and 6). */
+interface Client {
+  call(command: string, ...args: string[]): Promise<unknown>;
+  pipeline(commands: readonly (readonly string[])[]): {
+    exec(): Promise<readonly (readonly [Error | null, unknown])[] | null>;
+  };
+  disconnect(reconnect?: boolean): void;
+}
+
+/** Speaks through a client of the package `ioredis`. */
+export function ioRedisConnection(client: IoRedisClient, owned: boolean): RedisConnection {
+  const redis = client as unknown as Client;
+  return {
+    client: 'ioredis',
+    send: async (_, command, wait) => {
+      const [name = '', ...args] = command;
+      if (wait === undefined) return [await redis.call(name, ...args)];
+      // A pipeline goes to one server as a whole, also where WAIT names no key.
+      const answers = await redis
+        .pipeline([
+          ['call', ...command],
+          ['call', ...wait],
+        ])
+        .exec();
+      return (answers ?? []).map(([error, answer]) => {
+        if (error !== null) throw error;
+        return answer;
+      });
+    },
+    drop: () => {
+      if (owned) redis.disconnect(true);
+    },
+    close: async () => {
+      if (owned) redis.disconnect();
+    },
+  };
+}
+
+/** Opens a URL with the package `ioredis`; `null` where it is not installed. */
+export async function openIoRedis(url: string): Promise<RedisConnection | null> {
+  const loaded = await optional(() => import('ioredis'));
+  if (loaded === null) return null;
+  const client = new loaded.Redis(url, {
+    lazyConnect: true,
+    connectTimeout: 5000,
+    // The purse asks again, and knows for how long; a command that waits here would only hide it.
+    maxRetriesPerRequest: 1,
+    autoResendUnfulfilledCommands: false,
+  });
+  client.on('error', () => undefined);
+  await client.connect();
+  return ioRedisConnection(client, true);
+}

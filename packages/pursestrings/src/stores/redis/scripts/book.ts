@@ -1,0 +1,508 @@
+/**
+ * The pages of a ledger, as the scripts that write know them: records are read once, changed in
+ * memory, and written at the end, so that whatever goes wrong before leaves everything as it was.
+ *
+ * KEYS  1 meta, 2 ids, 3 envelopes, 4 numbers, 5 keys, 6 due, 7 closing, 8 gone, 9 slots, 10 bounds
+ * ARGV  1 `[now or null, journalMs, maxEnvelopes, touch, [name, ground, name, ground, ...]]`: the
+ *       grounds of the lines in what follows, which is each script's own
+ */
+export const BOOK: string = String.raw`
+local META, IDS, ENVELOPES, NUMBERS, NAMES = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local DUE, CLOSING, GONE, SLOTS, BOUNDS = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local PREFIX = string.sub(META, 1, -5)
+local MAX, DAY, CHUNK = 9007199254740991, 86400000, 256
+local NULL, decode, encode = cjson.null, cjson.decode, cjson.encode
+local call, find, sub, match = redis.call, string.find, string.sub, string.match
+local concat, format, floor = table.concat, string.format, math.floor
+
+local head = decode(ARGV[1])
+local now, journal_ms, max_envelopes = head[1], head[2], head[3]
+if now == NULL then
+  local time = call('TIME')
+  now = time[1] * 1000 + floor(time[2] / 1000)
+end
+
+-- Lua writes 10^14 as 1e+14 unless it is told otherwise.
+local function int(number) return format('%.0f', number) end
+local now_text = int(now)
+
+-- A command takes some thousand arguments at most.
+local function write(command, key, arguments)
+  for from = 1, #arguments, 4000 do
+    call(command, key, unpack(arguments, from, math.min(from + 3999, #arguments)))
+  end
+end
+local function read_many(command, key, fields)
+  if #fields == 0 then return {} end
+  if #fields <= 4000 then return call(command, key, unpack(fields)) end
+  local all = {}
+  for from = 1, #fields, 4000 do
+    local part = call(command, key, unpack(fields, from, math.min(from + 3999, #fields)))
+    for index = 1, math.min(4000, #fields - from + 1) do all[from + index - 1] = part[index] end
+  end
+  return all
+end
+
+local fields = call('HMGET', META, 'revision', 'first', 'next', 'envelopes', 'number', 'forgetAt',
+  'snapshots')
+local revision = tonumber(fields[1] or '0')
+local first, next_seq = tonumber(fields[2] or '0'), tonumber(fields[3] or '0')
+local count, number = tonumber(fields[4] or '0'), tonumber(fields[5] or '0')
+local forget_at = tonumber(fields[6] or '-1')
+local snapshots = {}
+for id in string.gmatch(fields[7] or '', '%S+') do
+  if call('EXISTS', PREFIX .. 'snapshot:' .. id) == 1 then snapshots[#snapshots + 1] = id end
+end
+local meta_changed = head[4] == true
+
+-- What lines are judged by and where their envelopes stand: '[limit,unit,cap,soft,occupied,warn,
+-- start,end,group]', a line feed, and the place as JSON. Many lines share one, so holds know it by a
+-- name made from its content. They are kept for as long as a hold of their time can live.
+local BUCKET = 64 * DAY
+local bucket = floor(now / BUCKET)
+local bucket_text = int(bucket)
+local grounds, stored_grounds, told = {}, {}, {}
+for index = 1, #head[5], 2 do told[head[5][index]] = head[5][index + 1] end
+local function grounds_key(of) return PREFIX .. 'grounds:' .. of end
+local function ground(name, of)
+  local known = grounds[name]
+  if known then return known end
+  local text = told[name] or call('HGET', grounds_key(of), name)
+  if not text then return error('ground ' .. name .. ' is missing') end
+  local cut = find(text, '\n', 1, true)
+  local said = decode(sub(text, 1, cut - 1))
+  known = { limit = said[1], unit = said[2], cap = said[3], soft = said[4] == 1, warn = said[6],
+    starts = said[7], ends = said[8], group = said[9], place = sub(text, cut + 1), text = text }
+  grounds[name] = known
+  return known
+end
+-- A hold that is written needs its grounds to be there when it is read.
+local new_grounds = {}
+local function keep_grounds(lines, of)
+  for index = 2, #lines, 2 do
+    local name = lines[index]
+    if not stored_grounds[name] then
+      stored_grounds[name] = true
+      local text = ground(name, of).text
+      if call('HEXISTS', grounds_key(bucket_text), name) == 0 then
+        new_grounds[#new_grounds + 1], new_grounds[#new_grounds + 2] = name, text
+      end
+    end
+  end
+end
+
+-- Envelopes: 'number spent held pruned saturated crossed'. Under their number stand their place, as
+-- JSON, a line feed, and their key.
+local envelopes, changed_envelopes, touched, places, new_groups = {}, {}, {}, {}, {}
+local function parse_envelope(key, text)
+  if not text then return false end
+  local n, spent, held, pruned, saturated, crossed =
+    match(text, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
+  return { key = key, n = n, spent = tonumber(spent), held = tonumber(held), pruned = pruned,
+    saturated = saturated == '1', crossed = crossed, before = text }
+end
+local function load_envelopes(keys)
+  local wanted = {}
+  for _, key in ipairs(keys) do
+    if envelopes[key] == nil then
+      envelopes[key] = false
+      wanted[#wanted + 1] = key
+    end
+  end
+  local texts = read_many('HMGET', ENVELOPES, wanted)
+  for index, key in ipairs(wanted) do envelopes[key] = parse_envelope(key, texts[index]) end
+end
+local function find_envelope(key)
+  if envelopes[key] == nil then load_envelopes({ key }) end
+  return envelopes[key] or nil
+end
+local function envelope_changed(envelope)
+  if touched[envelope] then return end
+  touched[envelope] = true
+  changed_envelopes[#changed_envelopes + 1] = envelope
+end
+local function add_envelope(key, place, ends, group)
+  number, count = number + 1, count + 1
+  local envelope = { key = key, n = int(number), spent = 0, held = 0, pruned = '0',
+    saturated = false, crossed = ',', before = '' }
+  envelopes[key], places[key] = envelope, place
+  if ends ~= NULL then new_groups[group] = ends end
+  envelope_changed(envelope)
+  return envelope
+end
+local function envelope_text(e)
+  return format('%s %.0f %.0f %s %s %s', e.n, e.spent, e.held, e.pruned, e.saturated and '1' or '0',
+    e.crossed)
+end
+
+-- Ids: a hold is 'state expiresAt resolvedAt charge bucket renamedFrom', then as it was asked for, a
+-- line feed after each: the reserve with its amounts and lines, and its labels. A charge that no hold
+-- remembers is 'c' and its place in the journal.
+local ids, changed_ids = {}, {}
+local function parse_id(id, text)
+  if not text then return false end
+  local state, expires, resolved, seq, of, origin, at =
+    match(text, '^(%l%S*) (%S+) (%S+) (%S+) (%S+) ([^\n]*)\n()')
+  if not state then
+    return { id = id, seq = tonumber(sub(text, 2)), before = text, changed = false }
+  end
+  return { id = id, state = state, expires = expires, resolved = resolved, seq = tonumber(seq),
+    bucket = of, origin = origin == '-' and NULL or decode(origin), body = sub(text, at),
+    before = text, was_open = state == 'open', changed = false, resolved_now = false, asked = false }
+end
+local function load_ids(list)
+  local wanted = {}
+  for _, id in ipairs(list) do
+    if ids[id] == nil then
+      ids[id] = false
+      wanted[#wanted + 1] = id
+    end
+  end
+  local texts = read_many('HMGET', IDS, wanted)
+  for index, id in ipairs(wanted) do ids[id] = parse_id(id, texts[index]) end
+end
+local function entry(id)
+  if ids[id] == nil then load_ids({ id }) end
+  local known = ids[id]
+  if type(known) == 'string' then
+    known = parse_id(id, known)
+    known.before = ''
+    ids[id] = known
+  end
+  return known or nil
+end
+-- A hold that is taken is only text, unless something else happens to it in the same batch.
+local new_holds, new_due = {}, {}
+local function add_hold(id, text, expires)
+  ids[id] = text
+  new_holds[#new_holds + 1], new_holds[#new_holds + 2] = id, text
+  new_due[#new_due + 1], new_due[#new_due + 2] = expires, id
+end
+local function id_changed(known)
+  if known.changed then return end
+  known.changed = true
+  changed_ids[#changed_ids + 1] = known
+end
+local function forget_id(known)
+  id_changed(known)
+  known.forgotten = true
+  ids[known.id] = false
+end
+-- A hold's reserve, taken apart when somebody needs it; its labels more seldom still.
+local function open_body(hold)
+  if not hold.asked then
+    hold.asked = decode(sub(hold.body, 1, find(hold.body, '\n', 1, true) - 1))
+  end
+  return hold
+end
+local function open_labels(hold)
+  if hold.labels then return hold end
+  local said = decode(sub(hold.body, find(hold.body, '\n', 1, true) + 1))
+  hold.labels, hold.charges = said[1], said[2] == 'charge'
+  hold.said = hold.origin == NULL and said[3] or 'renamed:' .. hold.origin
+  return hold
+end
+local function hold_text(hold)
+  return hold.state .. ' ' .. hold.expires .. ' ' .. hold.resolved .. ' '
+    .. (hold.seq < 0 and '-1' or int(hold.seq)) .. ' ' .. hold.bucket .. ' '
+    .. (hold.origin == NULL and '-' or encode(hold.origin)) .. '\n' .. hold.body
+end
+-- A hold for whoever asks: its id, its text, and the grounds of its lines in their order.
+local function hold_json(hold)
+  local lines, texts = open_body(hold).asked[8], {}
+  for index = 2, #lines, 2 do
+    texts[#texts + 1] = encode(ground(lines[index], hold.bucket).text)
+  end
+  return '[' .. encode(hold.id) .. ',' .. encode(hold_text(hold)) .. ',[' .. concat(texts, ',') .. ']]'
+end
+
+-- The journal: lists of CHUNK rows. Its numbers never come back.
+local rows = {}
+local function chunk_key(seq) return PREFIX .. 'journal:' .. int(floor(seq / CHUNK)) end
+local function amounts_json(amounts)
+  if #amounts == 2 then return '["' .. amounts[1] .. '",' .. int(amounts[2]) .. ']' end
+  local parts = {}
+  for index = 1, #amounts, 2 do
+    parts[#parts + 1] = '"' .. amounts[index] .. '",' .. int(amounts[index + 1])
+  end
+  return '[' .. concat(parts, ',') .. ']'
+end
+local function row_json(row)
+  local flags = (row.overrun and 1 or 0) + (row.late and 2 or 0) + (row.abandoned and 4 or 0)
+  return '[' .. encode(row.id) .. ',' .. (row.at == now and now_text or int(row.at)) .. ','
+    .. amounts_json(row.amounts) .. ',' .. encode(row.labels) .. ','
+    .. (row.description == NULL and 'null' or encode(row.description)) .. ','
+    .. (row.held and amounts_json(row.held) or 'null') .. ',' .. flags .. ','
+    .. (row.corrects and encode(row.corrects) or 'null') .. ',[' .. concat(row.crossed, ',')
+    .. '],[' .. concat(row.numbers, ',') .. ']]'
+end
+local function parse_row(text)
+  local said = decode(text)
+  local flags = said[7]
+  return { id = said[1], at = said[2], amounts = said[3], labels = said[4], description = said[5],
+    held = said[6] ~= NULL and said[6] or nil, abandoned = flags >= 4, numbers = said[10],
+    text = text }
+end
+local function find_charge(id)
+  local known = entry(id)
+  if not known or known.seq < 0 then return nil end
+  if rows[known.seq] then return rows[known.seq] end
+  local text = call('LINDEX', chunk_key(known.seq), known.seq % CHUNK)
+  return text and parse_row(text) or nil
+end
+
+-- Running totals: 'charges denials unit:steps ...' by label set, for a quarter-hour and a UTC day.
+local OTHER = '{"(other)":"(other)"}'
+local function new_slot(name, length)
+  local starts = floor(now / length) * length
+  local member = name .. int(starts)
+  return { key = PREFIX .. 'totals:' .. member, member = member, starts = starts, sets = {}, changed = {} }
+end
+local quarter, day = new_slot('q', 900000), new_slot('d', DAY)
+local function parse_total(text)
+  local charges, denials, at = match(text, '^(%d+) (%d+)()')
+  local total = { charges = tonumber(charges), denials = tonumber(denials), units = {}, steps = {},
+    before = text }
+  for unit, steps in string.gmatch(sub(text, at), '(%S+):(%-?%d+)') do
+    total.units[#total.units + 1] = unit
+    total.steps[unit] = tonumber(steps)
+  end
+  return total
+end
+local function load_totals(slot, list)
+  local wanted = {}
+  for _, labels in ipairs(list) do
+    if slot.sets[labels] == nil then
+      slot.sets[labels] = false
+      wanted[#wanted + 1] = labels
+    end
+  end
+  local texts = read_many('HMGET', slot.key, wanted)
+  for index, labels in ipairs(wanted) do
+    slot.sets[labels] = texts[index] and parse_total(texts[index]) or false
+  end
+end
+local function find_total(slot, labels)
+  if slot.sets[labels] == nil then load_totals(slot, { labels }) end
+  return slot.sets[labels] or nil
+end
+local function total_of(slot, labels)
+  local total = find_total(slot, labels)
+  if not total then
+    slot.size = (slot.size or call('HLEN', slot.key))
+    if slot.size == 0 then slot.opened = true end
+    slot.size = slot.size + 1
+    total = { charges = 0, denials = 0, units = {}, steps = {}, before = '' }
+    slot.sets[labels] = total
+  end
+  if not total.changed then
+    total.changed = true
+    slot.changed[#slot.changed + 1] = labels
+  end
+  return total
+end
+local function totals_for(labels)
+  if not find_total(quarter, labels) then
+    quarter.size = quarter.size or call('HLEN', quarter.key)
+    if quarter.size >= 1000 then labels = OTHER end
+  end
+  return total_of(quarter, labels), total_of(day, labels)
+end
+local function add_amounts(total, amounts)
+  for index = 1, #amounts, 2 do
+    local unit, standing = amounts[index], total.steps[amounts[index]]
+    if standing then
+      total.steps[unit] = math.min(standing + amounts[index + 1], MAX)
+    else
+      total.units[#total.units + 1] = unit
+      total.steps[unit] = amounts[index + 1]
+    end
+  end
+  total.charges = total.charges + 1
+end
+local function count_denial(labels)
+  local in_quarter, in_day = totals_for(labels)
+  in_quarter.denials, in_day.denials = in_quarter.denials + 1, in_day.denials + 1
+end
+local function total_text(total)
+  local text = int(total.charges) .. ' ' .. int(total.denials)
+  for _, unit in ipairs(total.units) do text = text .. ' ' .. unit .. ':' .. int(total.steps[unit]) end
+  return text
+end
+
+-- Appends to the journal; with a hold, the charge stands under the hold's id.
+local new_rows = {}
+local function append_row(row, hold)
+  local seq = next_seq
+  next_seq = seq + 1
+  row.text = row_json(row)
+  rows[seq] = row
+  new_rows[#new_rows + 1] = row
+  if hold then
+    hold.seq = seq
+    id_changed(hold)
+  else
+    local known = { id = row.id, seq = seq, before = '' }
+    ids[row.id] = known
+    id_changed(known)
+  end
+end
+local function add_charge(row, hold)
+  append_row(row, hold)
+  local in_quarter, in_day = totals_for(row.labels)
+  add_amounts(in_quarter, row.amounts)
+  add_amounts(in_day, row.amounts)
+end
+`;
+
+/** Writes what a script changed, each key by as few commands as can be. */
+export const FLUSH: string = String.raw`
+-- What forgetting takes away, written before anything is added.
+local taken = { chunks = {}, gone = 0, envelopes = {}, groups = {}, later = {}, slots = {} }
+
+-- A reader in the middle of a snapshot finds what stood before, once it was changed.
+local function keep_for_snapshots()
+  for _, id in ipairs(snapshots) do
+    local of_envelopes = PREFIX .. 'snapshot:' .. id .. ':envelopes'
+    local of_ids = PREFIX .. 'snapshot:' .. id .. ':ids'
+    local of_totals = PREFIX .. 'snapshot:' .. id .. ':totals'
+    for _, envelope in ipairs(changed_envelopes) do
+      if envelope.before ~= '' then call('HSETNX', of_envelopes, envelope.key, envelope.before) end
+    end
+    for index = 1, #new_holds, 2 do call('HSETNX', of_ids, new_holds[index], '') end
+    for _, known in ipairs(changed_ids) do call('HSETNX', of_ids, known.id, known.before) end
+    for _, slot in ipairs({ quarter, day }) do
+      for _, labels in ipairs(slot.changed) do
+        call('HSETNX', of_totals, slot.member .. '\n' .. labels, slot.sets[labels].before)
+      end
+    end
+    call('PEXPIRE', of_envelopes, 900000)
+    call('PEXPIRE', of_ids, 900000)
+    call('PEXPIRE', of_totals, 900000)
+  end
+end
+
+local function write_taken()
+  if #taken.chunks > 0 then
+    local names = {}
+    for _, chunk in ipairs(taken.chunks) do names[#names + 1] = PREFIX .. 'journal:' .. chunk end
+    call('UNLINK', unpack(names))
+    call('HDEL', BOUNDS, unpack(taken.chunks))
+  end
+  if taken.gone > 0 then call('LTRIM', GONE, taken.gone, -1) end
+  if #taken.envelopes > 0 then
+    local names, numbers = {}, {}
+    for index, envelope in ipairs(taken.envelopes) do
+      names[index], numbers[index] = envelope.key, envelope.n
+    end
+    write('HDEL', ENVELOPES, names)
+    write('HDEL', NUMBERS, numbers)
+    write('ZREM', NAMES, names)
+  end
+  write('ZREM', CLOSING, taken.groups)
+  write('ZADD', CLOSING, taken.later)
+  for _, member in ipairs(taken.slots) do
+    call('UNLINK', PREFIX .. 'totals:' .. member)
+    call('ZREM', SLOTS, member)
+  end
+end
+
+local function write_envelopes()
+  local texts, numbers, names, closing = {}, {}, {}, {}
+  for _, e in ipairs(changed_envelopes) do
+    if envelopes[e.key] == e then
+      texts[#texts + 1] = e.key
+      texts[#texts + 1] = envelope_text(e)
+      if e.before == '' then
+        numbers[#numbers + 1], numbers[#numbers + 2] = e.n, places[e.key] .. '\n' .. e.key
+        names[#names + 1], names[#names + 2] = 0, e.key
+      end
+    end
+  end
+  for group, ends in pairs(new_groups) do
+    closing[#closing + 1], closing[#closing + 2] = int(ends + DAY), group
+  end
+  write('HSET', ENVELOPES, texts)
+  write('HSET', NUMBERS, numbers)
+  write('ZADD', NAMES, names)
+  write('ZADD', CLOSING, closing)
+  if #new_grounds > 0 then
+    write('HSET', grounds_key(bucket_text), new_grounds)
+    -- A hold lives at most 400 days from now, and is remembered for 7 more.
+    call('PEXPIRE', grounds_key(bucket_text), int(BUCKET + 408 * DAY))
+  end
+end
+
+local function write_ids()
+  local texts, forgotten, due, done, gone = new_holds, {}, new_due, {}, {}
+  for _, known in ipairs(changed_ids) do
+    if known.forgotten then
+      if not ids[known.id] then forgotten[#forgotten + 1] = known.id end
+    elseif known.state then
+      texts[#texts + 1] = known.id
+      texts[#texts + 1] = hold_text(known)
+      if known.state == 'open' then
+        due[#due + 1], due[#due + 2] = known.expires, known.id
+      elseif known.was_open then
+        done[#done + 1] = known.id
+      end
+      if known.resolved_now then gone[#gone + 1] = known.resolved .. ' ' .. known.id end
+    else
+      texts[#texts + 1] = known.id
+      texts[#texts + 1] = 'c' .. int(known.seq)
+    end
+  end
+  write('HDEL', IDS, forgotten)
+  write('HSET', IDS, texts)
+  write('ZADD', DUE, due)
+  write('ZREM', DUE, done)
+  write('RPUSH', GONE, gone)
+end
+
+local function write_rows()
+  local seq, place = next_seq - #new_rows, 1
+  while place <= #new_rows do
+    local chunk = floor(seq / CHUNK)
+    local low, high = match(call('HGET', BOUNDS, int(chunk)) or '', '(%-?%d+) (%-?%d+)')
+    low, high = tonumber(low or new_rows[place].at), tonumber(high or new_rows[place].at)
+    local texts = {}
+    while place <= #new_rows and floor(seq / CHUNK) == chunk do
+      local row = new_rows[place]
+      texts[#texts + 1] = row.text
+      low, high = math.min(low, row.at), math.max(high, row.at)
+      place, seq = place + 1, seq + 1
+    end
+    write('RPUSH', PREFIX .. 'journal:' .. int(chunk), texts)
+    call('HSET', BOUNDS, int(chunk), int(low) .. ' ' .. int(high))
+  end
+end
+
+local function write_totals(slot)
+  if #slot.changed == 0 then return end
+  local texts = {}
+  for _, labels in ipairs(slot.changed) do
+    texts[#texts + 1], texts[#texts + 2] = labels, total_text(slot.sets[labels])
+  end
+  write('HSET', slot.key, texts)
+  if slot.opened then
+    call('PEXPIRE', slot.key, int(slot.starts + 3 * DAY + journal_ms - now))
+    call('ZADD', SLOTS, int(slot.starts), slot.member)
+  end
+end
+
+local function flush()
+  local changes = #changed_envelopes + #changed_ids + #new_holds
+  if #snapshots > 0 then keep_for_snapshots() end
+  write_taken()
+  write_envelopes()
+  write_ids()
+  write_rows()
+  write_totals(quarter)
+  write_totals(day)
+  if changes > 0 or meta_changed then
+    call('HSET', META, 'revision', int(revision), 'first', int(first), 'next', int(next_seq),
+      'envelopes', int(count), 'number', int(number), 'forgetAt', int(forget_at),
+      'snapshots', concat(snapshots, ' '), 'schema', '1')
+  end
+end
+`;
