@@ -51,20 +51,27 @@ export async function postgresServer(settings: readonly string[] = []): Promise<
   if (made.status !== 0) throw new Error(`initdb failed: ${made.stderr}`);
   const port = await freePort();
   let running: ReturnType<typeof spawn> | undefined;
-  const start = async (): Promise<void> => {
+  const launch = async (): Promise<boolean> => {
     const options = ['-D', data, '-p', String(port), '-k', directory, '-c', 'listen_addresses=127.0.0.1'];
     const child = spawn(
       join(bin, 'postgres'),
       [...options, ...settings.flatMap((setting) => ['-c', setting])],
-      { ...as, cwd: directory, stdio: 'ignore', detached: true },
+      { ...as, cwd: directory, stdio: 'ignore' },
     );
     running = child;
-    for (let tries = 0; tries < 600; tries += 1) {
-      if (child.exitCode !== null) throw new Error(`postgres ended with ${child.exitCode}`);
-      if (isReady(bin, port)) return;
+    while (child.exitCode === null && child.signalCode === null) {
+      if (isReady(bin, port)) return true;
       await sleep(50);
     }
-    throw new Error('postgres did not come up within 30 s');
+    return false;
+  };
+  const start = async (): Promise<void> => {
+    // A server that was killed leaves processes that keep its memory for a moment.
+    for (let tries = 0; tries < 100; tries += 1) {
+      if (await launch()) return;
+      await sleep(100);
+    }
+    throw new Error(`postgres does not start in ${data}`);
   };
   const kill = async (): Promise<void> => {
     const child = running;
