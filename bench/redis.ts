@@ -182,7 +182,9 @@ class RawLedger {
     const keys = ['all|total|||usd|total', `project|day|||usd|2026-01-01|${project}`];
     const said = ['r', id, [...keys, `agent|day|||usd|2026-01-01|${agent}`], 1_000_000, labels];
     // What a hold of three lines has to remember: the names of what they are judged by.
-    await this.#run(JSON.stringify([...said, 'h7-Jq0uNUvXcWz2p', 'Zk3yQ0uNUvXcWz2p', 'w1-Jq0uNUvXcWz2p']));
+    await this.#run(
+      JSON.stringify([...said, 'h7-Jq0uNUvXcWz2p', 'Zk3yQ0uNUvXcWz2p', 'w1-Jq0uNUvXcWz2p']),
+    );
     await this.#run(JSON.stringify(['s', id, 700_000, labels]));
   }
 
@@ -210,7 +212,8 @@ class RawLedger {
   }
 }
 
-const RAW_KEYS = 'ids envelopes due journal quarter day gone meta grounds keys numbers bounds'.split(' ');
+const RAW_KEYS =
+  'ids envelopes due journal quarter day gone meta grounds keys numbers bounds'.split(' ');
 
 function rawSide(url: string): Contender {
   return {
@@ -294,7 +297,7 @@ async function compareRows(url: string, rows: number): Promise<void> {
   await client.flushAll('SYNC');
   const hash = await client.scriptLoad(FILL);
   const atMs = String(Date.now());
-  for (let from = 0; from < rows; ) {
+  for (let from = 0; from < rows;) {
     const sent: Promise<unknown>[] = [];
     for (; from < rows && sent.length < 200; from += 256) {
       const range = [String(from), String(from + 255), atMs, 'full:{default}:'];

@@ -27,7 +27,9 @@ it('8 processes: 20,000 spends on a cap that affords 1,000 admit exactly 1,000',
   for (const worker of workers) expect(await worker.line()).toBe('ready');
   for (const worker of workers) worker.say('go');
   const told = await Promise.all(
-    workers.map(async (worker) => JSON.parse(await worker.line()) as { admitted: number; failures: string[] }),
+    workers.map(
+      async (worker) => JSON.parse(await worker.line()) as { admitted: number; failures: string[] },
+    ),
   );
   expect(told.flatMap(({ failures }) => failures)).toEqual([]);
   expect(told.reduce((sum, { admitted }) => sum + admitted, 0)).toBe(1000);

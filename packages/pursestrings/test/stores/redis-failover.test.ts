@@ -41,16 +41,22 @@ describe('a cluster whose primary is killed', () => {
   it.each([
     ['redis', nodeRedis],
     ['ioredis', ioRedis],
-  ] as const)('loses nothing that a replica had before it was acknowledged (%s)', async (name, client) => {
-    const store = redis(client, { prefix: `waiting-${name}`, replicas: { wait: 1, timeoutMs: 500 } });
-    const spent = await spendUntil(store, name, async () => {
-      await sleep(500);
-      await failOver('x:{default}:meta');
-      await sleep(500);
-    });
-    expect(spent.failures).toEqual([]);
-    await expectNothingLost(await makePurse({ store }), spent);
-  });
+  ] as const)(
+    'loses nothing that a replica had before it was acknowledged (%s)',
+    async (name, client) => {
+      const store = redis(client, {
+        prefix: `waiting-${name}`,
+        replicas: { wait: 1, timeoutMs: 500 },
+      });
+      const spent = await spendUntil(store, name, async () => {
+        await sleep(500);
+        await failOver('x:{default}:meta');
+        await sleep(500);
+      });
+      expect(spent.failures).toEqual([]);
+      await expectNothingLost(await makePurse({ store }), spent);
+    },
+  );
 
   it('adds up and keeps its caps, whatever the last moments held, without waiting', async () => {
     const store = redis(nodeRedis, { prefix: 'eager' });

@@ -194,7 +194,10 @@ describe('what Redis forgets', () => {
 it('leaves nothing of holds and windows behind, and bounds the life of what stays', async () => {
   const clock = manualClock();
   const prefix = prefixes.next();
-  const purse = await makePurse({ store: makeStore({ clock, prefix, journalDays: 1 }), limits: LIMITS });
+  const purse = await makePurse({
+    store: makeStore({ clock, prefix, journalDays: 1 }),
+    limits: LIMITS,
+  });
   for (let index = 0; index < 300; index += 1) {
     await (await purse.reserve({ usd: 0.01 }, { task: `t${index}` })).settle();
   }

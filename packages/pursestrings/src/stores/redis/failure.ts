@@ -13,7 +13,10 @@ interface Meaning {
  */
 const REPLIES: readonly (readonly [RegExp, Meaning])[] = [
   [/\bOOM\b/, refused('full', 'has no memory left (maxmemory); nothing was written. Make room')],
-  [/\bREADONLY\b|WAIT cannot be used with replica/, moment('is a replica; the primary is being sought. Nothing was written')],
+  [
+    /\bREADONLY\b|WAIT cannot be used with replica/,
+    moment('is a replica; the primary is being sought. Nothing was written'),
+  ],
   [/\bLOADING\b/, moment('is loading its data. Nothing was written; try again')],
   [
     /\b(MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY)\b/,

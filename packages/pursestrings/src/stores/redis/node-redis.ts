@@ -60,7 +60,15 @@ export async function openNodeRedis(url: string): Promise<RedisConnection | null
   });
   // Each command says by itself that it failed; without a listener Node would end the process.
   client.on('error', () => undefined);
-  await client.connect();
+  // The client would try for ever: whether to ask again, and for how long, is the purse's to say.
+  const failed = new Promise<never>((_, reject) => client.once('error', reject));
+  try {
+    await Promise.race([client.connect(), failed]);
+  } catch (error) {
+    destroy(client);
+    throw error;
+  }
+  failed.catch(() => undefined);
   return nodeRedisConnection(client, true);
 }
 
