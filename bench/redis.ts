@@ -207,7 +207,7 @@ class RawLedger {
     const keys = RAW_KEYS.map((name) => `raw:{x}:${name}`);
     const texts = batch.map(({ text }) => text);
     const answer = await this.#client.evalSha(this.#hash, { keys, arguments: texts });
-    const answers = JSON.parse(String(answer)) as unknown[];
+    const answers = JSON.parse(answer as string) as unknown[];
     for (const [index, { done }] of batch.entries()) done(answers[index]);
   }
 }

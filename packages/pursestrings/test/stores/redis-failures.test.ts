@@ -178,10 +178,10 @@ describe('a reading of the whole', () => {
       store,
       limits: [...LIMITS, { name: 'agent', cap: { usd: 100 }, each: ['agent'] }],
     });
-    let stopped = false;
+    const run = { stopped: false };
     let turn = 0;
     const lanes = Array.from({ length: 20 }, async () => {
-      while (!stopped) {
+      while (!run.stopped) {
         turn += 1;
         const hold = await purse.reserve({ usd: 0.01 }, { agent: `a${turn % 1500}` });
         if (turn % 3 === 0) await hold.extend(900_000);
@@ -202,7 +202,7 @@ describe('a reading of the whole', () => {
       }
       expect(totals.charges).toBe(totals.rows);
     }
-    stopped = true;
+    run.stopped = true;
     await Promise.all(lanes);
     const left = (await client.keys('*:snapshot:*')).length;
     expect(left).toBe(0);

@@ -27,9 +27,9 @@ export async function spendUntil(
   const purse = await openPurse({ store, limits: LIMITS });
   const acknowledged = new Map<string, number>();
   const failures: unknown[] = [];
-  let stopped = false;
+  const until = { stopped: false };
   const lanes = Array.from({ length: LANES }, async (_, lane) => {
-    for (let turn = 0; !stopped; turn += 1) {
+    for (let turn = 0; !until.stopped; turn += 1) {
       const cents = 1 + ((lane * 31 + turn * 17) % 40);
       const id = `${run}-${lane}-${turn}-${cents}`;
       try {
@@ -44,7 +44,7 @@ export async function spendUntil(
   try {
     await work(purse);
   } finally {
-    stopped = true;
+    until.stopped = true;
   }
   await Promise.all(lanes);
   await purse.close();
