@@ -140,7 +140,7 @@ export async function withPurse<T>(
   try {
     const where =
       store === null ? { store: url, ...(clock !== undefined && { clock }) } : { store };
-    const purse = await openPurse({ ...options, ...where });
+    const purse = await openPurse({ retryForMs: PATIENCE_MS, ...options, ...where });
     try {
       return await work(purse);
     } finally {
@@ -182,6 +182,9 @@ export async function withStore<T>(
  * that looks into it must not fold them away, however old they are.
  */
 const KEEP_DAYS = 1_000_000;
+
+/** Somebody waits at the terminal: a store that is away is not asked for as long as by a service. */
+const PATIENCE_MS = 3000;
 
 /** The option that names a ledger, when there is one to name. */
 export function ledgerOption(ledger: string | undefined): { readonly ledger?: string } {

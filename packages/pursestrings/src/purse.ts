@@ -24,6 +24,7 @@ import {
   withUnits,
 } from './ledger/policy.ts';
 import { type Report, reportRows, slotEnd, slotOf } from './ledger/report.ts';
+import { inTime } from './patience.ts';
 import { PatientStore } from './patient-store.ts';
 import {
   checkedLabelNames,
@@ -91,7 +92,8 @@ export async function openPurse(options: PurseOptions = {}): Promise<Purse> {
     );
     return new Purse(store, desk, settings, opened);
   } catch (error) {
-    await opened?.close();
+    // Why it was not opened matters more than a store that cannot be closed either.
+    if (opened !== null) await closeInTime(opened, settings.operationTimeoutMs);
     throw error;
   }
 }
@@ -361,7 +363,9 @@ export class Purse implements AsyncDisposable {
     checkMs('timeoutMs', timeoutMs, 1, MAX_TIMEOUT_MS);
     const { pending } = this.#spending;
     const store = PatientStore.within(this.#store);
-    const health = this.#closed ? unhealthy(store, closed(), 0) : await askHealth(store, timeoutMs);
+    const health = this.#closed
+      ? unhealthy(store, purseClosed(), 0)
+      : await askHealth(store, timeoutMs);
     return { ...health, pending };
   }
 
@@ -387,11 +391,15 @@ export class Purse implements AsyncDisposable {
   }
 
   #assertOpen(): void {
-    if (this.#closed) throw closed();
+    if (this.#closed) throw purseClosed();
   }
 }
 
-function closed(): StoreError {
+async function closeInTime(store: LedgerStore, timeoutMs: number): Promise<void> {
+  await inTime(() => store.close(), timeoutMs).catch(() => undefined);
+}
+
+function purseClosed(): StoreError {
   return new StoreError(
     'STORE_UNAVAILABLE',
     'closed',

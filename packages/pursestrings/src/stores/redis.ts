@@ -122,6 +122,7 @@ class RedisStore implements LedgerStore {
 
   async apply(operations: readonly Operation[], signal?: AbortSignal): Promise<Applied> {
     await this.#opened();
+    if (operations.length === 0) return this.#applyNothing(signal);
     if (operations.length <= MAX_BATCH) return this.#applyBatch(operations, signal);
     const batches: Promise<Applied>[] = [];
     for (let from = 0; from < operations.length; from += MAX_BATCH) {
@@ -180,6 +181,17 @@ class RedisStore implements LedgerStore {
     return this.#server.close();
   }
 
+  /** Resolves what is due. A ledger that cannot be written to stands as it was left, to be read. */
+  async #applyNothing(signal: AbortSignal | undefined): Promise<Applied> {
+    try {
+      return await this.#applyBatch([], signal);
+    } catch (error) {
+      if (!StoreError.isInstance(error) || !UNWRITABLE.has(error.failure)) throw error;
+      const { nowMs } = await this.readBalances({ keys: [] });
+      return { answers: [], expiries: [], nowMs };
+    }
+  }
+
   async #applyBatch(
     operations: readonly Operation[],
     signal: AbortSignal | undefined,
@@ -217,6 +229,9 @@ class RedisStore implements LedgerStore {
     if (Number(schema) > SCHEMA) throw newerSchema(this.ledger, schema);
   }
 }
+
+/** Failures of a server that may still be read. */
+const UNWRITABLE: ReadonlySet<string> = new Set(['full', 'io']);
 
 /** Puts the answers to parts of a batch together; a part that failed leaves the whole unknown. */
 function joined(parts: readonly PromiseSettledResult<Applied>[]): Applied {

@@ -121,6 +121,27 @@ test('operations on one id keep their order across batches in flight, and when o
   expect(done).toEqual(['c1', 'a1', 'b1', 'a2', 'b2']);
 });
 
+test('an id that was fresh is looked up when its operation is asked again', async () => {
+  const asked: boolean[] = [];
+  const apply: LedgerStore['apply'] = async ([operation]) => {
+    asked.push(operation?.kind === 'charge' && operation.fresh);
+    if (asked.length === 1) throw new StoreError('OUTCOME_UNKNOWN', 'unreachable', 'lost');
+    return { answers: [{ kind: 'unknown_hold' }], expiries: [], nowMs: 0 };
+  };
+  const queue = new OperationQueue({ apply } as LedgerStore, () => undefined);
+  const labels = { labels: {}, key: '{}' };
+  const charge = {
+    kind: 'charge',
+    id: 'a',
+    fresh: true,
+    amounts: [],
+    labels,
+    late: false,
+  } as const;
+  await queue.submit({ ...charge, description: undefined, lines: [], revision: 0 });
+  expect(asked).toEqual([true, false]);
+});
+
 test('more operations than can wait are refused, and the others are answered', async () => {
   const store = new Waiting({ size: MAX_PENDING, inFlight: 1 });
   const work = Array.from({ length: MAX_PENDING }, async (_, n) =>

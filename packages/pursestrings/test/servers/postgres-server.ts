@@ -51,20 +51,36 @@ export async function postgresServer(settings: readonly string[] = []): Promise<
   if (made.status !== 0) throw new Error(`initdb failed: ${made.stderr}`);
   const port = await freePort();
   let running: ReturnType<typeof spawn> | undefined;
-  const start = async (): Promise<void> => {
-    const options = ['-D', data, '-p', String(port), '-k', directory, '-c', 'listen_addresses=127.0.0.1'];
+  const launch = async (): Promise<boolean> => {
+    const options = [
+      '-D',
+      data,
+      '-p',
+      String(port),
+      '-k',
+      directory,
+      '-c',
+      'listen_addresses=127.0.0.1',
+    ];
     const child = spawn(
       join(bin, 'postgres'),
       [...options, ...settings.flatMap((setting) => ['-c', setting])],
-      { ...as, cwd: directory, stdio: 'ignore', detached: true },
+      { ...as, cwd: directory, stdio: 'ignore' },
     );
     running = child;
-    for (let tries = 0; tries < 600; tries += 1) {
-      if (child.exitCode !== null) throw new Error(`postgres ended with ${child.exitCode}`);
-      if (isReady(bin, port)) return;
+    while (child.exitCode === null && child.signalCode === null) {
+      if (isReady(bin, port)) return true;
       await sleep(50);
     }
-    throw new Error('postgres did not come up within 30 s');
+    return false;
+  };
+  const start = async (): Promise<void> => {
+    // A server that was killed leaves processes that keep its memory for a moment.
+    for (let tries = 0; tries < 100; tries += 1) {
+      if (await launch()) return;
+      await sleep(100);
+    }
+    throw new Error(`postgres does not start in ${data}`);
   };
   const kill = async (): Promise<void> => {
     const child = running;
@@ -86,7 +102,11 @@ export async function postgresServer(settings: readonly string[] = []): Promise<
 /** The newest installed server. */
 function binaries(): string {
   const root = '/usr/lib/postgresql';
-  const versions = existsSync(root) ? readdirSync(root).map(Number).sort((a, b) => b - a) : [];
+  const versions = existsSync(root)
+    ? readdirSync(root)
+        .map(Number)
+        .sort((a, b) => b - a)
+    : [];
   const bin = versions.map((version) => join(root, String(version), 'bin'));
   const found = bin.find((path) => existsSync(join(path, 'initdb')));
   if (found !== undefined) return found;
@@ -101,12 +121,15 @@ function ownerIds(): { uid: number; gid: number } | undefined {
   const [uid, gid] = ['-u', '-g'].map((which) =>
     Number(spawnSync('id', [which, 'postgres'], { encoding: 'utf8' }).stdout),
   );
-  if (!uid || !gid) throw new Error("There is no user 'postgres' to run a server as, and root may not");
+  if (!uid || !gid)
+    throw new Error("There is no user 'postgres' to run a server as, and root may not");
   return { uid, gid };
 }
 
 function isReady(bin: string, port: number): boolean {
-  return spawnSync(join(bin, 'pg_isready'), ['-q', '-h', '127.0.0.1', '-p', String(port)]).status === 0;
+  return (
+    spawnSync(join(bin, 'pg_isready'), ['-q', '-h', '127.0.0.1', '-p', String(port)]).status === 0
+  );
 }
 
 async function hasDatabase(name: string): Promise<boolean> {

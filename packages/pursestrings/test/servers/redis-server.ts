@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export interface RedisProcess {
   readonly port: number;
   readonly url: string;
+  readonly running: boolean;
   /** Runs a command by `redis-cli`, and answers what it said. */
   cli(...args: string[]): string;
   /** Ends it at once, as a power loss would: nothing is flushed. */
@@ -60,6 +61,9 @@ export async function startRedis(args: readonly string[] = []): Promise<RedisPro
   return {
     port,
     url: `redis://127.0.0.1:${port}`,
+    get running() {
+      return running.exitCode === null && running.signalCode === null;
+    },
     cli: (...words) =>
       execFileSync('redis-cli', ['-p', String(port), ...words], { encoding: 'utf8' }).trim(),
     kill: end,
@@ -89,8 +93,9 @@ export async function startCluster(): Promise<RedisCluster> {
     nodes,
     ports: nodes.map(({ port }) => port),
     primaryOf: (key) => {
-      const slot = Number(nodes[0]?.cli('cluster', 'keyslot', key));
-      const primary = nodes.find(({ cli }) => holdsSlot(cli('cluster', 'nodes'), slot));
+      const up = nodes.filter((node) => node.running);
+      const slot = Number(up[0]?.cli('cluster', 'keyslot', key));
+      const primary = up.find(({ cli }) => holdsSlot(cli('cluster', 'nodes'), slot));
       if (primary === undefined) throw new Error(`no node has slot ${slot}`);
       return primary;
     },

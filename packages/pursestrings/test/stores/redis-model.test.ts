@@ -136,7 +136,9 @@ async function carryOut(
         break;
       }
       case 'settle': {
-        const charge = await hold?.settle({ tokens: Math.min(tokens, hold.amounts['tokens'] ?? 0) });
+        const charge = await hold?.settle({
+          tokens: Math.min(tokens, hold.amounts['tokens'] ?? 0),
+        });
         if (charge !== undefined && !charge.late) acknowledged.set(charge.id, charge);
         break;
       }

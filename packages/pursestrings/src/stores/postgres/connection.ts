@@ -198,7 +198,8 @@ function textOf(rows: readonly object[]): string | null {
   const [row] = rows;
   if (row === undefined) return null;
   const [value] = Object.values(row) as unknown[];
-  return value === null || value === undefined ? null : String(value);
+  if (value === null || value === undefined) return null;
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 /** True for an error that the server sent and that leaves the connection as good as it was. */

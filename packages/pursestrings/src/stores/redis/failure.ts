@@ -13,7 +13,10 @@ interface Meaning {
  */
 const REPLIES: readonly (readonly [RegExp, Meaning])[] = [
   [/\bOOM\b/, refused('full', 'has no memory left (maxmemory); nothing was written. Make room')],
-  [/\bREADONLY\b/, moment('is a replica; the primary is being sought. Nothing was written')],
+  [
+    /\bREADONLY\b|WAIT cannot be used with replica/,
+    moment('is a replica; the primary is being sought. Nothing was written'),
+  ],
   [/\bLOADING\b/, moment('is loading its data. Nothing was written; try again')],
   [
     /\b(MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY)\b/,
@@ -92,7 +95,10 @@ const UNSENT =
  */
 export function redisFailure(error: unknown, writes: boolean): unknown {
   if (PurseError.isInstance(error)) return error;
-  if (!(error instanceof Error)) return error;
+  // A mistake in the program is no lost answer.
+  if (!(error instanceof Error) || error instanceof TypeError || error instanceof ReferenceError) {
+    return error;
+  }
   const meaning = meaningOf(error, writes);
   if (meaning === undefined) return error;
   return new StoreError(meaning.code, meaning.failure, `The Redis server ${meaning.says}.`, {

@@ -7,27 +7,37 @@ interface Client {
     exec(): Promise<readonly (readonly [Error | null, unknown])[] | null>;
   };
   disconnect(reconnect?: boolean): void;
+  on(event: string, listener: () => void): unknown;
 }
 
 /** Speaks through a client of the package `ioredis`. */
 export function ioRedisConnection(client: IoRedisClient, owned: boolean): RedisConnection {
   const redis = client as unknown as Client;
+  let lost = 0;
+  redis.on('close', () => (lost += 1));
   return {
     client: 'ioredis',
-    send: async (_, command, wait) => {
+    send: async (key, command, wait) => {
       const [name = '', ...args] = command;
       if (wait === undefined) return [await redis.call(name, ...args)];
       // A pipeline goes to one server as a whole, also where WAIT names no key.
+      const before = lost;
       const answers = await redis
         .pipeline([
           ['call', ...command],
           ['call', ...wait],
         ])
         .exec();
-      return (answers ?? []).map(([error, answer]) => {
+      const [first] = answers ?? [];
+      // A pipeline does not learn where a slot has gone; a command with a key does.
+      if (first?.[0]?.message.startsWith('MOVED') === true) await redis.call('EXISTS', key);
+      const said = (answers ?? []).map(([error, answer]) => {
         if (error !== null) throw error;
         return answer;
       });
+      // The client sends what is unanswered again by itself; a WAIT alone then means nothing.
+      if (lost !== before) throw new Error('The connection was lost between a write and its WAIT');
+      return said;
     },
     drop: () => {
       if (owned) redis.disconnect(true);

@@ -1,26 +1,30 @@
-import type { NodeRedisClient, RedisConnection } from './connection.ts';
-import { optional } from './connection.ts';
+import { InvalidOptionError } from '../../errors.ts';
+import { type NodeRedisClient, optional, type RedisConnection } from './connection.ts';
 
-/** The three shapes of `sendCommand` (https://github.com/redis/node-redis, versions 4 to 6). */
+/** What is used of a client (https://github.com/redis/node-redis, versions 4 to 6). */
 interface Single {
   sendCommand(command: readonly string[]): Promise<unknown>;
 }
-interface Sentinel {
+interface Sentinel extends Emitter {
   sendCommand(isReadonly: boolean, command: readonly string[]): Promise<unknown>;
 }
 interface Cluster {
+  readonly slots: readonly ({ readonly master: object } | undefined)[];
   sendCommand(key: string, isReadonly: boolean, command: readonly string[]): Promise<unknown>;
+  nodeClient(node: object): Single | Promise<Single>;
+}
+interface Emitter {
+  on(event: string, listener: () => void): unknown;
 }
 
 /** What is closed in some versions by this and in others by that. */
 interface Closable {
   connect?(): Promise<unknown>;
-  close?(): Promise<unknown>;
   destroy?(): void;
   disconnect?(): Promise<unknown>;
 }
 
-type Send = (key: string, command: readonly string[]) => Promise<unknown>;
+type Send = RedisConnection['send'];
 
 /** Speaks through a client of the package `redis`. */
 export function nodeRedisConnection(client: NodeRedisClient, owned: boolean): RedisConnection {
@@ -28,11 +32,7 @@ export function nodeRedisConnection(client: NodeRedisClient, owned: boolean): Re
   let send = sender(current);
   return {
     client: 'redis',
-    send: (key, command, wait) => {
-      const sent = [send(key, command)];
-      if (wait !== undefined) sent.push(send(key, wait));
-      return Promise.all(sent);
-    },
+    send: (key, command, wait) => send(key, command, wait),
     drop: () => {
       if (!owned) return;
       const fresh = duplicate(current);
@@ -60,29 +60,91 @@ export async function openNodeRedis(url: string): Promise<RedisConnection | null
   });
   // Each command says by itself that it failed; without a listener Node would end the process.
   client.on('error', () => undefined);
-  await client.connect();
+  // The client would try for ever: whether to ask again, and for how long, is the purse's to say.
+  const failed = new Promise<never>((_, reject) => client.once('error', reject));
+  try {
+    await Promise.race([client.connect(), failed]);
+  } catch (error) {
+    destroy(client);
+    throw error;
+  }
+  failed.catch(() => undefined);
   return nodeRedisConnection(client, true);
 }
 
 function sender(client: NodeRedisClient): Send {
-  if ('nodeClient' in client || 'getRandomNode' in client) {
-    const cluster = client as unknown as Cluster;
-    return (key, command) => cluster.sendCommand(key, false, command);
+  if ('nodeClient' in client) return clusterSender(client as unknown as Cluster);
+  if ('getMasterNode' in client) return sentinelSender(client as unknown as Sentinel);
+  const single = client as unknown as Single & Partial<Emitter>;
+  const lost = losses(single, 'reconnecting');
+  return async (_, command, wait) => {
+    if (wait === undefined) return [await single.sendCommand(command)];
+    if ('execute' in client) throw poolCannotWait();
+    return onOneConnection(lost, [single.sendCommand(command), single.sendCommand(wait)]);
+  };
+}
+
+function sentinelSender(sentinel: Sentinel): Send {
+  const lost = losses(sentinel, 'topology-change');
+  return async (_, command, wait) => {
+    const sent = [sentinel.sendCommand(false, command)];
+    if (wait !== undefined) sent.push(sentinel.sendCommand(false, wait));
+    return onOneConnection(lost, sent);
+  };
+}
+
+/** WAIT goes to the very node that took the write: a redirection would part the two. */
+function clusterSender(cluster: Cluster): Send {
+  const slots = new Map<string, number>();
+  return async (key, command, wait) => {
+    if (wait === undefined) return [await cluster.sendCommand(key, false, command)];
+    let slot = slots.get(key);
+    if (slot === undefined) {
+      slot = Number(await cluster.sendCommand(key, true, ['CLUSTER', 'KEYSLOT', key]));
+      slots.set(key, slot);
+    }
+    const node = cluster.slots[slot]?.master;
+    try {
+      if (node === undefined) throw new Error('MOVED: no node is known for the slot');
+      const client = await cluster.nodeClient(node);
+      return await Promise.all([client.sendCommand(command), client.sendCommand(wait)]);
+    } catch (error) {
+      // A command with a key learns where the slot has gone.
+      await cluster.sendCommand(key, false, ['EXISTS', key]).catch(() => undefined);
+      throw error;
+    }
+  };
+}
+
+/** Counts how often a connection was lost. */
+function losses(client: Partial<Emitter>, event: string): () => number {
+  let count = 0;
+  client.on?.(event, () => (count += 1));
+  return () => count;
+}
+
+/** What was answered, unless the connection was another one before the last answer came. */
+export async function onOneConnection(
+  lost: () => number,
+  sent: readonly Promise<unknown>[],
+): Promise<readonly unknown[]> {
+  const before = lost();
+  const answers = await Promise.all(sent);
+  if (sent.length > 1 && lost() !== before) {
+    throw new Error('The connection was lost between a write and its WAIT');
   }
-  if ('getMasterNode' in client || 'sentinelId' in client) {
-    const sentinel = client as unknown as Sentinel;
-    return (_, command) => sentinel.sendCommand(false, command);
-  }
-  const single = client as unknown as Single;
-  return (_, command) => single.sendCommand(command);
+  return answers;
+}
+
+function poolCannotWait(): InvalidOptionError {
+  return new InvalidOptionError(
+    'replicas needs a client with one connection: a pool may wait on another one than it wrote on',
+  );
 }
 
 function duplicate(client: NodeRedisClient): NodeRedisClient {
-  const made = (client as unknown as { duplicate(): NodeRedisClient }).duplicate();
-  (made as unknown as { on(event: string, listener: () => void): void }).on(
-    'error',
-    () => undefined,
-  );
+  const made = (client as unknown as { duplicate(): NodeRedisClient & Emitter }).duplicate();
+  made.on('error', () => undefined);
   return made;
 }
 

@@ -1,4 +1,5 @@
-import { BOOK, FLUSH } from './book.ts';
+import { BOOK } from './book.ts';
+import { FLUSH } from './flush.ts';
 import { FORGET } from './forget.ts';
 import { LEDGER } from './ledger.ts';
 

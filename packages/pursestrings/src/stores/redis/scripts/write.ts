@@ -1,4 +1,5 @@
-import { BOOK, FLUSH } from './book.ts';
+import { BOOK } from './book.ts';
+import { FLUSH } from './flush.ts';
 
 /**
  * Writes records as they are: see `LedgerStore.writeLedger`. ARGV 2 is the revision that must

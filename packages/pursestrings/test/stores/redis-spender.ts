@@ -1,0 +1,95 @@
+import { type Limit, openPurse, type Purse, type PurseOptions } from '../../src/index.ts';
+import { StoreError } from '../../src/errors.ts';
+import { expect } from 'vitest';
+import { charges } from './fixture.ts';
+
+/** What spending came to while servers were taken away. */
+export interface Spent {
+  /** Cents by the id of each charge that was acknowledged. */
+  readonly acknowledged: ReadonlyMap<string, number>;
+  readonly failures: readonly unknown[];
+}
+
+const LANES = 16;
+export const CAPPED_USD = 3;
+
+const LIMITS: readonly Limit[] = [
+  { name: 'all', cap: { usd: 1e6 } },
+  { name: 'capped', cap: { usd: CAPPED_USD }, where: { kind: 'capped' } },
+];
+
+/** Spends in every way until told to stop; ids tell the amount. */
+export async function spendUntil(
+  store: NonNullable<PurseOptions['store']>,
+  run: string,
+  work: (purse: Purse) => Promise<void>,
+): Promise<Spent> {
+  const purse = await openPurse({ store, limits: LIMITS });
+  const acknowledged = new Map<string, number>();
+  const failures: unknown[] = [];
+  const until = { stopped: false };
+  const lanes = Array.from({ length: LANES }, async (_, lane) => {
+    for (let turn = 0; !until.stopped; turn += 1) {
+      const cents = 1 + ((lane * 31 + turn * 17) % 40);
+      const id = `${run}-${lane}-${turn}-${cents}`;
+      try {
+        const told = await spend(purse, id, cents / 100, (lane + turn) % 4);
+        if (told) acknowledged.set(id, cents);
+      } catch (error) {
+        failures.push(error);
+        if (!StoreError.isInstance(error)) throw error;
+      }
+    }
+  });
+  try {
+    await work(purse);
+  } finally {
+    until.stopped = true;
+  }
+  await Promise.all(lanes);
+  await purse.close();
+  return { acknowledged, failures };
+}
+
+async function spend(purse: Purse, id: string, usd: number, way: number): Promise<boolean> {
+  switch (way) {
+    case 0:
+      await purse.charge({ usd }, {}, { id });
+      return true;
+    case 1: {
+      const hold = await purse.reserve({ usd: 0.5 }, {}, { id });
+      await hold.settle({ usd });
+      return true;
+    }
+    case 2: {
+      const early = await purse.reserve({ usd: 0.5 }, {}, { id: `early-${id}` });
+      await (await early.rename(id)).settle({ usd });
+      return true;
+    }
+    default: {
+      // Without an id of the caller's own, and under a cap that is soon reached.
+      const reserved = await purse.tryReserve({ usd }, { kind: 'capped' });
+      if (reserved.ok) await reserved.hold.settle();
+      return false;
+    }
+  }
+}
+
+/** Expects that every acknowledged charge is in the journal, once and whole, and no cap was passed. */
+export async function expectNothingLost(purse: Purse, { acknowledged }: Spent): Promise<void> {
+  const journal = await charges(purse);
+  const byId = new Map(journal.map((charge) => [charge.id, charge]));
+  expect(byId.size).toBe(journal.length);
+  const lost = [...acknowledged].filter(
+    ([id, cents]) => Math.round((byId.get(id)?.amounts['usd'] ?? 0) * 100) !== cents,
+  );
+  expect(lost).toEqual([]);
+  await expectSound(purse);
+}
+
+/** Expects that the ledger adds up, and that the cap held. */
+export async function expectSound(purse: Purse): Promise<void> {
+  const [capped] = await Array.fromAsync(purse.balances({ limit: 'capped' }));
+  expect((capped?.spent ?? 0) + (capped?.held ?? 0)).toBeLessThanOrEqual(CAPPED_USD);
+  expect((await purse.verify()).mismatches).toEqual([]);
+}
