@@ -22,8 +22,11 @@ if now == NULL then
   now = time[1] * 1000 + floor(time[2] / 1000)
 end
 
--- Lua writes 10^14 as 1e+14 unless it is told otherwise.
-local function int(number) return format('%.0f', number) end
+-- Lua writes 10^14 as 1e+14 unless it is told otherwise. '%d' costs half of '%.0f', where Lua's
+-- integers have 64 bits.
+local WHOLE = format('%d', MAX) == '9007199254740991' and '%d' or '%.0f'
+local ENVELOPE = '%s ' .. WHOLE .. ' ' .. WHOLE .. ' %s %s %s'
+local function int(number) return format(WHOLE, number) end
 local now_text = int(now)
 
 -- A command takes some thousand arguments at most.
@@ -110,7 +113,10 @@ local function load_envelopes(keys)
     end
   end
   local texts = read_many('HMGET', ENVELOPES, wanted)
-  for index, key in ipairs(wanted) do envelopes[key] = parse_envelope(key, texts[index]) end
+  for index = 1, #wanted do
+    local key = wanted[index]
+    envelopes[key] = parse_envelope(key, texts[index])
+  end
 end
 local function find_envelope(key)
   if envelopes[key] == nil then load_envelopes({ key }) end
@@ -131,7 +137,7 @@ local function add_envelope(key, place, ends, group)
   return envelope
 end
 local function envelope_text(e)
-  return format('%s %.0f %.0f %s %s %s', e.n, e.spent, e.held, e.pruned, e.saturated and '1' or '0',
+  return format(ENVELOPE, e.n, e.spent, e.held, e.pruned, e.saturated and '1' or '0',
     e.crossed)
 end
 

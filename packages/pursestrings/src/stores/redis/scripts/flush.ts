@@ -51,11 +51,12 @@ local function write_taken()
 end
 
 local function write_envelopes()
-  local texts, numbers, names, closing = {}, {}, {}, {}
-  for _, e in ipairs(changed_envelopes) do
+  local texts, numbers, names, closing, place = {}, {}, {}, {}, 0
+  for index = 1, #changed_envelopes do
+    local e = changed_envelopes[index]
     if envelopes[e.key] == e then
-      texts[#texts + 1] = e.key
-      texts[#texts + 1] = envelope_text(e)
+      texts[place + 1], texts[place + 2] = e.key, envelope_text(e)
+      place = place + 2
       if e.before == '' then
         numbers[#numbers + 1], numbers[#numbers + 2] = e.n, places[e.key] .. '\n' .. e.key
         names[#names + 1], names[#names + 2] = 0, e.key
