@@ -52,7 +52,16 @@ export async function postgresServer(settings: readonly string[] = []): Promise<
   const port = await freePort();
   let running: ReturnType<typeof spawn> | undefined;
   const launch = async (): Promise<boolean> => {
-    const options = ['-D', data, '-p', String(port), '-k', directory, '-c', 'listen_addresses=127.0.0.1'];
+    const options = [
+      '-D',
+      data,
+      '-p',
+      String(port),
+      '-k',
+      directory,
+      '-c',
+      'listen_addresses=127.0.0.1',
+    ];
     const child = spawn(
       join(bin, 'postgres'),
       [...options, ...settings.flatMap((setting) => ['-c', setting])],
@@ -93,7 +102,11 @@ export async function postgresServer(settings: readonly string[] = []): Promise<
 /** The newest installed server. */
 function binaries(): string {
   const root = '/usr/lib/postgresql';
-  const versions = existsSync(root) ? readdirSync(root).map(Number).sort((a, b) => b - a) : [];
+  const versions = existsSync(root)
+    ? readdirSync(root)
+        .map(Number)
+        .sort((a, b) => b - a)
+    : [];
   const bin = versions.map((version) => join(root, String(version), 'bin'));
   const found = bin.find((path) => existsSync(join(path, 'initdb')));
   if (found !== undefined) return found;
@@ -108,12 +121,15 @@ function ownerIds(): { uid: number; gid: number } | undefined {
   const [uid, gid] = ['-u', '-g'].map((which) =>
     Number(spawnSync('id', [which, 'postgres'], { encoding: 'utf8' }).stdout),
   );
-  if (!uid || !gid) throw new Error("There is no user 'postgres' to run a server as, and root may not");
+  if (!uid || !gid)
+    throw new Error("There is no user 'postgres' to run a server as, and root may not");
   return { uid, gid };
 }
 
 function isReady(bin: string, port: number): boolean {
-  return spawnSync(join(bin, 'pg_isready'), ['-q', '-h', '127.0.0.1', '-p', String(port)]).status === 0;
+  return (
+    spawnSync(join(bin, 'pg_isready'), ['-q', '-h', '127.0.0.1', '-p', String(port)]).status === 0
+  );
 }
 
 async function hasDatabase(name: string): Promise<boolean> {

@@ -72,7 +72,7 @@ it('a pooler that gives each statement another connection changes nothing', asyn
   let turn = 0;
   const next = (): PgPool => {
     turn += 1;
-    return pools[turn % pools.length] as PgPool;
+    return pools[turn % pools.length] ?? makePool();
   };
   const pooler: PgPool = {
     connect: () => next().connect(),
@@ -89,7 +89,9 @@ it('a pooler that gives each statement another connection changes nothing', asyn
   const settings = await Promise.all(
     pools.map((pool) => pool.query('SELECT current_setting($1) AS value', ['enable_seqscan'])),
   );
-  expect(settings.map(({ rows }) => rows[0] as unknown)).toEqual(pools.map(() => ({ value: 'on' })));
+  expect(settings.map(({ rows }) => rows[0] as unknown)).toEqual(
+    pools.map(() => ({ value: 'on' })),
+  );
 });
 
 /** A proxy before the server, that cuts connections: before a request arrives, or after it was served. */
@@ -137,25 +139,28 @@ class CuttingProxy {
   }
 }
 
-it.each(CLIENTS)('a batch whose answer is lost is asked again and happens once, by %s', async (kind) => {
-  const schema = await migratedSchema();
-  const proxy = new CuttingProxy(new URL(url));
-  onTestFinished(() => proxy.close());
-  const proxied = new URL(url);
-  proxied.port = String(await proxy.listen());
-  const store = postgres(makeClient(kind, proxied.href), { schema });
-  const purse = await openPurse({ store, limits: LIMITS });
-  for (let count = 0; count < 6; count += 1) {
-    proxy.cut = count % 2 === 0 ? 'answer' : 'request';
-    const hold = await purse.reserve({ usd: 1 });
-    proxy.cut = count % 3 === 0 ? 'answer' : 'request';
-    await hold.settle({ usd: 0.5 });
-    proxy.cut = 'answer';
-    await purse.charge({ usd: 0.25 });
-  }
-  expect(await purse.verify()).toMatchObject({ ok: true, charges: 12 });
-  expect((await purse.report()).total).toEqual({ usd: 4.5 });
-});
+it.each(CLIENTS)(
+  'a batch whose answer is lost is asked again and happens once, by %s',
+  async (kind) => {
+    const schema = await migratedSchema();
+    const proxy = new CuttingProxy(new URL(url));
+    onTestFinished(() => proxy.close());
+    const proxied = new URL(url);
+    proxied.port = String(await proxy.listen());
+    const store = postgres(makeClient(kind, proxied.href), { schema });
+    const purse = await openPurse({ store, limits: LIMITS });
+    for (let count = 0; count < 6; count += 1) {
+      proxy.cut = count % 2 === 0 ? 'answer' : 'request';
+      const hold = await purse.reserve({ usd: 1 });
+      proxy.cut = count % 3 === 0 ? 'answer' : 'request';
+      await hold.settle({ usd: 0.5 });
+      proxy.cut = 'answer';
+      await purse.charge({ usd: 0.25 });
+    }
+    expect(await purse.verify()).toMatchObject({ ok: true, charges: 12 });
+    expect((await purse.report()).total).toEqual({ usd: 4.5 });
+  },
+);
 
 it('a batch that comes twice, both times as new, happens once', async () => {
   const schema = await migratedSchema();
@@ -188,39 +193,43 @@ it('a batch that comes twice, both times as new, happens once', async () => {
   expect((await purse.report()).total).toEqual({ usd: 37.5 });
 });
 
-it('keeps every acknowledged charge while its server is killed, over and over', { timeout: 300_000 }, async () => {
-  const server = await postgresServer();
-  onTestFinished(() => server.remove());
-  await server.start();
-  await migrate(server.url, { schema: 'purse' });
-  const spenders = Array.from({ length: 2 }, () =>
-    startChild(WORKER, [server.url, 'purse', 'spend']),
-  );
-  const acknowledged: string[] = [];
-  for (const spender of spenders) {
-    expect(await spender.line()).toBe('ready');
-    spender.say('go');
-    void (async () => {
-      for (;;) acknowledged.push(await spender.line());
-    })().catch(() => undefined);
-  }
-  for (let kill = 0; kill < 4; kill += 1) {
-    const before = acknowledged.length;
-    while (acknowledged.length < before + 200) await sleep(20);
-    await server.kill();
+it(
+  'keeps every acknowledged charge while its server is killed, over and over',
+  { timeout: 300_000 },
+  async () => {
+    const server = await postgresServer();
+    onTestFinished(() => server.remove());
     await server.start();
-  }
-  for (const spender of spenders) spender.process.kill('SIGKILL');
-  await sleep(200);
-  const store = postgres(server.url);
-  const purse: Purse = await openPurse({ store });
-  const journal = new Map<string, Charge>();
-  for (const charge of await charges(purse)) journal.set(charge.id, charge);
-  expect(acknowledged.length).toBeGreaterThan(800);
-  expect(acknowledged.filter((id) => steps(journal.get(id)?.amounts['usd']) !== 1e6)).toEqual([]);
-  expect(await purse.verify()).toMatchObject({ ok: true, charges: journal.size });
-  await store.close();
-});
+    await migrate(server.url, { schema: 'purse' });
+    const spenders = Array.from({ length: 2 }, () =>
+      startChild(WORKER, [server.url, 'purse', 'spend']),
+    );
+    const acknowledged: string[] = [];
+    for (const spender of spenders) {
+      expect(await spender.line()).toBe('ready');
+      spender.say('go');
+      void (async () => {
+        for (;;) acknowledged.push(await spender.line());
+      })().catch(() => undefined);
+    }
+    for (let kill = 0; kill < 4; kill += 1) {
+      const before = acknowledged.length;
+      while (acknowledged.length < before + 200) await sleep(20);
+      await server.kill();
+      await server.start();
+    }
+    for (const spender of spenders) spender.process.kill('SIGKILL');
+    await sleep(200);
+    const store = postgres(server.url);
+    const purse: Purse = await openPurse({ store });
+    const journal = new Map<string, Charge>();
+    for (const charge of await charges(purse)) journal.set(charge.id, charge);
+    expect(acknowledged.length).toBeGreaterThan(800);
+    expect(acknowledged.filter((id) => steps(journal.get(id)?.amounts['usd']) !== 1e6)).toEqual([]);
+    expect(await purse.verify()).toMatchObject({ ok: true, charges: journal.size });
+    await store.close();
+  },
+);
 
 it('says that it was closed, and leaves the client of its caller open', async () => {
   const schema = await migratedSchema();

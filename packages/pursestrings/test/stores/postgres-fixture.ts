@@ -2,7 +2,12 @@ import pg from 'pg';
 import postgresJs from 'postgres';
 import { afterAll } from 'vitest';
 
-import { migrate, type PgPool, type PostgresClient, type PostgresJs } from '../../src/stores/postgres.ts';
+import {
+  migrate,
+  type PgPool,
+  type PostgresClient,
+  type PostgresJs,
+} from '../../src/stores/postgres.ts';
 import { postgresUrl } from '../servers/postgres-server.ts';
 
 /** Both clients: what is said of one of them holds for both. */
@@ -56,7 +61,7 @@ export function makePool(at: string = url, max = 4): pg.Pool & PgPool {
 export function makeSql(at: string = url): PostgresJs {
   const sql = postgresJs(at, { max: 4, onnotice: () => undefined });
   endings.push(() => sql.end({ timeout: 5 }));
-  return sql as unknown as PostgresJs;
+  return sql;
 }
 
 /** Asks the server itself. */

@@ -117,11 +117,7 @@ async function openPurses(
   return [await openPurse({ store: first, limits }), await openPurse({ store: second, limits })];
 }
 
-async function carryOut(
-  next: Step,
-  purses: readonly [Purse, Purse],
-  known: Known,
-): Promise<void> {
+async function carryOut(next: Step, purses: readonly [Purse, Purse], known: Known): Promise<void> {
   try {
     await act(next, purses[next.by], known);
   } catch (error) {
@@ -157,7 +153,8 @@ async function act(next: Step, purse: Purse, { holds, charges }: Known): Promise
     case 'extend':
       return hold?.extend(tokens * 20);
     case 'rename': {
-      const renamed = id === otherId ? undefined : await hold?.rename(otherId, { ttlMs: tokens * 20 });
+      const renamed =
+        id === otherId ? undefined : await hold?.rename(otherId, { ttlMs: tokens * 20 });
       if (renamed !== undefined) holds.set(otherId, renamed);
       return;
     }

@@ -10,7 +10,16 @@ import type {
   ReserveOperation,
   SettleOperation,
 } from '../../ledger/records.ts';
-import { type ChargeRow, type HoldRow, readAmounts, readCharge, readFlags, readHold, STATES } from './rows.ts';
+import {
+  type ChargeRow,
+  type HoldRow,
+  readAmounts,
+  readCharge,
+  readCrossings,
+  readFlags,
+  readHold,
+  STATES,
+} from './rows.ts';
 import { unpack } from './text.ts';
 
 /** What `apply` answers with, in JSON: for each operation a list that begins with a number. */
@@ -141,7 +150,7 @@ function charged(
     held: heldUnits === null || heldSteps === null ? undefined : readAmounts(heldUnits, heldSteps),
     ...readFlags(flags),
     corrects: undefined,
-    crossed,
+    crossed: readCrossings(crossed),
     lines: [],
   };
 }
@@ -149,7 +158,8 @@ function charged(
 function denied(op: ReserveOperation, reason: 0 | 1 | 2, shortfalls: Shortfalls): Answer {
   return {
     kind: 'denied',
-    reason: reason === 0 ? (op.refusal ?? 'uncovered') : reason === 1 ? 'exceeds' : 'too_many_envelopes',
+    reason:
+      reason === 0 ? (op.refusal ?? 'uncovered') : reason === 1 ? 'exceeds' : 'too_many_envelopes',
     shortfalls: shortfalls.flatMap(([index, spent, heldSteps]) => {
       const line = op.lines[index];
       return line === undefined ? [] : [{ line, spent, held: heldSteps }];

@@ -81,7 +81,12 @@ export function connectionOf(client: unknown, own: boolean): PostgresConnection 
   if (typeof client === 'function' && has(client, 'unsafe') && has(client, 'reserve')) {
     return new PostgresJsConnection(client as unknown as PostgresJs, own);
   }
-  if (typeof client === 'object' && client !== null && has(client, 'connect') && has(client, 'query')) {
+  if (
+    typeof client === 'object' &&
+    client !== null &&
+    has(client, 'connect') &&
+    has(client, 'query')
+  ) {
     return new PgConnection(client as PgPool, own);
   }
   return null;
@@ -192,7 +197,7 @@ function rowsOf(result: PgResult | readonly PgResult[]): readonly object[] {
 function textOf(rows: readonly object[]): string | null {
   const [row] = rows;
   if (row === undefined) return null;
-  const [value] = Object.values(row) as unknown[];
+  const [value] = Object.values(row) as (string | number | null | undefined)[];
   return value === null || value === undefined ? null : String(value);
 }
 

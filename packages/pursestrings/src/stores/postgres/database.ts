@@ -77,7 +77,10 @@ export class Database {
     await opened?.close();
   }
 
-  async #guarded<T>(asked: Asked, work: (connection: PostgresConnection) => Promise<T>): Promise<T> {
+  async #guarded<T>(
+    asked: Asked,
+    work: (connection: PostgresConnection) => Promise<T>,
+  ): Promise<T> {
     const connection = await this.#connection();
     try {
       return await work(connection);

@@ -27,12 +27,21 @@ const MEANINGS: ReadonlyMap<string, Meaning> = new Map([
     ),
   ],
   ['40', unavailable('contended', 'gave up on a collision; nothing was written. Try again', true)],
-  ['23505', unavailable('contended', 'gave up on a collision; nothing was written. Try again', true)],
+  [
+    '23505',
+    unavailable('contended', 'gave up on a collision; nothing was written. Try again', true),
+  ],
   ['53', unavailable('overloaded', 'is out of connections or memory; nothing was written', true)],
   ['53100', unavailable('full', 'has a full disk; nothing was written. Make room', true)],
   ['55P03', unavailable('locked', 'did not get its locks in time; nothing was written', true)],
-  ['57014', unavailable('locked', 'cancelled the statement after a timeout; nothing was written', true)],
-  ['57P03', unavailable('unreachable', 'is starting up or shutting down; nothing was written', true)],
+  [
+    '57014',
+    unavailable('locked', 'cancelled the statement after a timeout; nothing was written', true),
+  ],
+  [
+    '57P03',
+    unavailable('unreachable', 'is starting up or shutting down; nothing was written', true),
+  ],
   ['58', unavailable('io', 'had an I/O error: check its log')],
   ['XX001', corrupt('holds a corrupt page; restore it from a backup')],
   ['XX002', corrupt('holds a corrupt index; restore it from a backup')],
@@ -47,7 +56,14 @@ function corrupt(says: string): Meaning {
 }
 
 /** The server ended the connection, perhaps after it had committed. */
-const CUT_OFF: ReadonlySet<string> = new Set(['57P01', '57P02', '57P05', '08003', '08006', '08007']);
+const CUT_OFF: ReadonlySet<string> = new Set([
+  '57P01',
+  '57P02',
+  '57P05',
+  '08003',
+  '08006',
+  '08007',
+]);
 
 /** Client errors that come before anything was sent. */
 const NEVER_SENT: ReadonlySet<string> = new Set([

@@ -12,7 +12,7 @@ import {
   type Page,
   type TotalsQuery,
 } from '../store.ts';
-import { memberOf } from './batch.ts';
+import { groupName, memberOf } from './batch.ts';
 import {
   type ChargeRow,
   type EnvelopeRow,
@@ -65,16 +65,20 @@ export interface Call {
   readonly args: string;
 }
 
-export function balancesCall(ledger: string, clockMs: number | undefined, query: BalanceQuery): Call {
+export function balancesCall(
+  ledger: string,
+  clockMs: number | undefined,
+  query: BalanceQuery,
+): Call {
   const name = literal(ledger);
   const clock = clockMs ?? 'NULL';
   if (query.keys !== undefined) {
     const places = query.keys.map(splitKey);
-    const groups = textArray(places.map(({ group }) => JSON.stringify(group)));
+    const groups = textArray(places.map(({ group }) => groupName(group)));
     const members = textArray(places.map(({ member }) => memberOf(member).member));
     return { name: 'read_envelopes', args: `${name},${clock},${groups},${members}` };
   }
-  const group = literalOrNull(query.group === undefined ? null : JSON.stringify(query.group));
+  const group = literalOrNull(query.group === undefined ? null : groupName(query.group));
   const [afterGroup, afterMember] = query.after === undefined ? [-1, ''] : readAfter(query.after);
   const args = [name, clock, group, afterGroup, literal(afterMember), pageSize(query)].join(',');
   return { name: 'read_balances', args };
@@ -155,7 +159,10 @@ export function journalCall(ledger: string, query: JournalQuery): Call {
 export function readJournalPage(text: JournalText, query: JournalQuery): Page<ChargeRecord> {
   const { labels = {} } = query;
   const items = text.items.map((row) => readCharge(row));
-  return { items: items.filter((charge) => carries(charge.labels.labels, labels)), next: text.next };
+  return {
+    items: items.filter((charge) => carries(charge.labels.labels, labels)),
+    next: text.next,
+  };
 }
 
 export function totalsCall(ledger: string, { sinceMs, untilMs }: TotalsQuery): Call {
@@ -212,4 +219,3 @@ function readAfter(after: string): readonly [group: number, member: string] {
 export function pageSize(query: { readonly size?: number }): number {
   return Math.min(query.size ?? MAX_PAGE_SIZE, MAX_PAGE_SIZE);
 }
-

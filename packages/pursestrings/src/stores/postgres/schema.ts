@@ -68,7 +68,9 @@ export async function migrateSchema(
   let sound = false;
   try {
     await query('BEGIN');
-    await query(`SELECT pg_advisory_xact_lock(hashtextextended(${literal(`pursestrings ${schema}`)}, 0))`);
+    await query(
+      `SELECT pg_advisory_xact_lock(hashtextextended(${literal(`pursestrings ${schema}`)}, 0))`,
+    );
     const version = await standingVersion(query, schema);
     if (version > SCHEMA_VERSION) throw newerSchema(schema, version);
     if (version < SCHEMA_VERSION) await bringUp(query, schema, version);

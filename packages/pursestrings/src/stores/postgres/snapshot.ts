@@ -94,7 +94,8 @@ async function* charges(
   for (;;) {
     const args = `${span},${after},'{}'::text[],'{}'::text[],${PAGE}`;
     const page = await ask<JournalText>('read_journal', args);
-    for (const row of page?.items ?? []) yield { kind: 'charge', charge: readCharge(row, envelopes) };
+    for (const row of page?.items ?? [])
+      yield { kind: 'charge', charge: readCharge(row, envelopes) };
     if (page === null || page.next === null) return;
     after = page.next.replace(' ', ',');
   }

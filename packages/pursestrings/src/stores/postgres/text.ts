@@ -38,7 +38,9 @@ export function literalOrNull(text: string | null | undefined): string {
 export function textArray(texts: readonly (string | null)[]): string {
   if (texts.length === 0) return "'{}'::text[]";
   const joined = texts.map((text) => text ?? NULL_MARK).join(SEPARATOR);
-  return joined === '' ? "'{\"\"}'::text[]" : `string_to_array(${literal(joined)},E'\\x1F',E'\\x02')`;
+  return joined === ''
+    ? '\'{""}\'::text[]'
+    : `string_to_array(${literal(joined)},E'\\x1F',E'\\x02')`;
 }
 
 /** Whole numbers as an SQL array. */
