@@ -83,7 +83,7 @@ const MAX_TRIES = 5;
  *   a client of yours call `migrate` once.
  * @throws InvalidOptionError for a client or an option that cannot be meant.
  * @example
- * ```ts
+ * ```ts no-run
  * import pg from 'pg';
  * import { openPurse } from 'pursestrings';
  * import { migrate, postgres } from 'pursestrings/stores/postgres';
@@ -121,7 +121,7 @@ export function postgres(
  *
  * @throws StoreError `newer_schema` where a later version of this package has been at work.
  * @example
- * ```ts
+ * ```ts no-run
  * import pg from 'pg';
  * import { migrate } from 'pursestrings/stores/postgres';
  *

@@ -67,7 +67,7 @@ const MAX_IN_FLIGHT = 8;
  * @throws InvalidOptionError for what is neither a client nor a URL, or an option that cannot be meant.
  * @throws StoreError, when a ledger is opened: the server cannot be reached, or evicts keys.
  * @example
- * ```ts
+ * ```ts no-run
  * import { openPurse } from 'pursestrings';
  * import { redis } from 'pursestrings/stores/redis';
  *

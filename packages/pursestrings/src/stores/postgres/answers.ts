@@ -15,6 +15,7 @@ import {
   type HoldRow,
   readAmounts,
   readCharge,
+  readCrossings,
   readFlags,
   readHold,
   STATES,
@@ -149,7 +150,7 @@ function charged(
     held: heldUnits === null || heldSteps === null ? undefined : readAmounts(heldUnits, heldSteps),
     ...readFlags(flags),
     corrects: undefined,
-    crossed,
+    crossed: readCrossings(crossed),
     lines: [],
   };
 }

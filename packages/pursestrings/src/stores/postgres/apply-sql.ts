@@ -4,6 +4,9 @@ import { WRITE } from './write-sql.ts';
 /** Past so many ids that callers made, a batch holds its ledger alone instead of locking each. */
 const MAX_LOCKED_IDS = 32;
 
+/** So many operations are worth a ledger of their own: then no row needs to be locked. */
+const LARGE_BATCH = 128;
+
 /** How often, in milliseconds, the place is moved on from which holds are looked through. */
 const DUE_STEP_MS = 1000;
 
@@ -15,9 +18,9 @@ const TEND_EVERY_MS = 60_000;
  * of them with one statement a kind, and answers in JSON.
  *
  * Locks are taken in one order by all: the ledger, ids, holds, envelopes, then rows of totals; each
- * kind in the order of its keys. Most batches share the ledger. One holds it alone where it looks
- * for old records, brings many ids that callers made, or was told to be careful after two batches
- * collided on a key that both were to write first (SQLSTATE 23505).
+ * kind in the order of its keys. Small batches share the ledger. One holds it alone where it is large,
+ * looks for old records, brings many ids that callers made, or was told to be careful after two
+ * batches collided on a key that both were to write first (SQLSTATE 23505); it locks no row besides.
  *
  * Numbers: kinds 0 reserve, 1 settle, 2 release, 3 extend, 4 rename, 5 charge. Flags 1 fresh,
  * 2 only if unresolved, 4 late, 8 refused by the policy, 16 charged if abandoned. States 0 open,
@@ -38,7 +41,7 @@ CREATE FUNCTION apply(
 ) RETURNS text LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, :schema, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
-SET plan_cache_mode = force_generic_plan SET lock_timeout = '10s'
+SET plan_cache_mode = force_generic_plan SET lock_timeout = '4s'
 AS $body$
 DECLARE
   c_max CONSTANT bigint := 9007199254740991;
@@ -46,12 +49,12 @@ DECLARE
   n CONSTANT int := cardinality(p_kind);
   v_ledger int; v_revision bigint; v_now bigint; v_due_from bigint; v_tend_at bigint;
   v_alone boolean; v_more boolean := false; v_wrote boolean := false; v_room bigint;
-  v_groups bigint[]; v_terms int[]; v_known text[];
+  v_groups bigint[]; v_terms int[]; v_known text[]; v_locked text[];
   v_due text[]; v_x holds[]; v_h holds[]; v_schedule int[]; v_x_at int[]; v_start_x int := 0;
   v_hold_envelopes bigint[]; v_x_envelopes bigint[]; v_late_envelopes bigint[];
-  v_found bigint[]; v_slot int[]; v_hold_slots int[]; v_x_slots int[];
+  v_others bigint[]; v_hold_slots int[]; v_x_slots int[];
   e_id bigint[]; e_spent bigint[]; e_held bigint[]; e_saturated boolean[]; e_crossed text[];
-  e_dirty boolean[]; e_known int; e_count int; e_place int[];
+  e_dirty boolean[]; e_new int[] := '{}'; v_first_new bigint;
   t_id int[]; t_cap bigint[]; t_soft boolean[]; t_limit text[]; t_unit text[];
   t_first int[]; t_last int[]; w_steps bigint[]; w_fraction text[]; v_extra int[];
   h holds; h2 holds; h_at int := 0; hs_at int; hs int[];
@@ -74,7 +77,7 @@ BEGIN
   IF NOT FOUND THEN v_ledger := open_ledger(p_ledger); END IF;
   v_now := coalesce(p_clock, now_ms());
   SELECT due_from, tend_at INTO v_due_from, v_tend_at FROM tending WHERE ledger = v_ledger;
-  v_alone := p_careful OR cardinality(p_claims) > ${MAX_LOCKED_IDS}
+  v_alone := p_careful OR n >= ${LARGE_BATCH} OR cardinality(p_claims) > ${MAX_LOCKED_IDS}
     OR v_now - v_due_from >= ${DUE_STEP_MS} OR v_now < v_due_from
     OR v_now >= v_tend_at OR v_tend_at > v_now + ${TEND_EVERY_MS};
   IF v_alone THEN
@@ -101,7 +104,7 @@ BEGIN
   END IF;
 
   IF cardinality(g_content) > 0 THEN
-    v_groups := group_ids(v_ledger, g_content);
+    v_groups := group_ids(v_ledger, g_content, false);
     v_terms := terms_ids(t_content, (v_now / 86400000)::int);
   END IF;
 
@@ -110,14 +113,19 @@ BEGIN
       AND o.expires_at <= v_now AND o.state = 0 ORDER BY o.expires_at LIMIT 129) d;
   IF v_more THEN v_due := v_due[1:128]; END IF;
   IF v_due IS NOT NULL OR cardinality(p_lookups) > 0 THEN
-    PERFORM 1 FROM holds o WHERE o.ledger + 0 = v_ledger AND o.id = ANY (p_lookups || v_due)
-      ORDER BY o.id FOR UPDATE;
+    IF NOT v_alone THEN
+      SELECT array_agg(l.id) INTO v_locked FROM (
+        SELECT o.id FROM holds o WHERE o.ledger + 0 = v_ledger AND o.id = ANY (p_lookups || v_due)
+        ORDER BY o.id FOR UPDATE) l;
+    END IF;
+    -- A hold that was taken since the locks were is none of this batch's: it is not locked.
     SELECT array_agg(o ORDER BY p.ord) INTO v_h FROM unnest(p_id) WITH ORDINALITY p(id, ord)
       LEFT JOIN LATERAL (SELECT f FROM holds f WHERE f.ledger + 0 = v_ledger AND f.id = p.id
-        AND (p_flags[p.ord] & 1) = 0) f(o) ON true;
+        AND (p_flags[p.ord] & 1) = 0 AND (v_alone OR p.id = ANY (v_locked))) f(o) ON true;
     IF v_due IS NOT NULL THEN
       SELECT array_agg(o ORDER BY o.expires_at, o.id) INTO v_x FROM holds o
-        WHERE o.ledger + 0 = v_ledger AND o.id = ANY (v_due) AND o.state = 0 AND o.expires_at <= v_now;
+        WHERE o.ledger + 0 = v_ledger AND o.id = ANY (v_due) AND o.state = 0 AND o.expires_at <= v_now
+          AND (v_alone OR o.id = ANY (v_locked));
       v_start_x := coalesce(cardinality(v_x), 0);
     END IF;
     FOR c IN 1..n LOOP
@@ -131,7 +139,7 @@ BEGIN
       FOR c IN 1..n LOOP
         CONTINUE WHEN p_kind[c] <> 4;
         SELECT * INTO h FROM holds o WHERE o.ledger + 0 = v_ledger AND o.id = p_new_id[c]
-          AND o.state = 0 AND o.expires_at <= v_now;
+          AND o.state = 0 AND o.expires_at <= v_now AND (v_alone OR o.id = ANY (v_locked));
         CONTINUE WHEN h.id IS NULL OR (v_due IS NOT NULL AND h.id = ANY (v_due));
         v_x := v_x || h;
         v_schedule := v_schedule || c;
@@ -168,37 +176,35 @@ BEGIN
     END IF;
   END IF;
 
-  SELECT array_agg(e.id ORDER BY m.ord) INTO v_found
-    FROM unnest(m_group, m_member) WITH ORDINALITY m(at, member, ord)
-    LEFT JOIN LATERAL (SELECT f.id FROM envelopes f
-      WHERE f.group_id = v_groups[m.at] AND f.member = m.member) e ON true;
-  SELECT array_agg(e.id), array_agg(e.spent), array_agg(e.held), array_agg(e.saturated),
-      array_agg(e.crossed)
-    INTO e_id, e_spent, e_held, e_saturated, e_crossed
-    FROM (SELECT o.id, o.spent, o.held, o.saturated, o.crossed FROM envelopes o
-      WHERE o.id = ANY (v_found || v_hold_envelopes || v_x_envelopes || v_late_envelopes)
-      ORDER BY o.id FOR UPDATE) e;
-  e_known := coalesce(cardinality(e_id), 0);
-  e_count := e_known;
-  v_slot := positions(v_found, e_id);
-  v_hold_slots := positions(v_hold_envelopes, e_id);
-  v_x_slots := positions(v_x_envelopes, e_id);
-  v_missing := 0;
-  FOR c IN 1..coalesce(cardinality(v_slot), 0) LOOP
-    CONTINUE WHEN v_slot[c] IS NOT NULL;
-    v_missing := v_missing + 1;
-    e_count := e_count + 1;
-    v_slot[c] := e_count;
-    e_place[e_count] := c;
-  END LOOP;
-  IF v_missing > 0 THEN
-    e_id := e_id || array_fill(NULL::bigint, ARRAY[v_missing]);
-    e_spent := e_spent || array_fill(0::bigint, ARRAY[v_missing]);
-    e_held := e_held || array_fill(0::bigint, ARRAY[v_missing]);
-    e_saturated := e_saturated || array_fill(false, ARRAY[v_missing]);
-    e_crossed := e_crossed || array_fill(''::text, ARRAY[v_missing]);
+  v_others := v_hold_envelopes || v_x_envelopes || v_late_envelopes;
+  IF NOT v_alone THEN
+    SELECT array_agg(e.id) INTO e_id FROM unnest(m_group, m_member) m(at, member)
+      JOIN LATERAL (SELECT f.id FROM envelopes f
+        WHERE f.group_id = v_groups[m.at] AND f.member = m.member) e ON true;
+    PERFORM 1 FROM envelopes o WHERE o.id = ANY (e_id || v_others) ORDER BY o.id FOR UPDATE;
+    v_missing := coalesce(cardinality(e_id), 0);
   END IF;
-  e_dirty := array_fill(false, ARRAY[e_count]);
+  -- The envelopes that the batch plans with have the places of its list; those of holds come after.
+  SELECT array_agg(e.id), array_agg(coalesce(e.spent, 0)), array_agg(coalesce(e.held, 0)),
+      array_agg(coalesce(e.saturated, false)), array_agg(coalesce(e.crossed, ''))
+    INTO e_id, e_spent, e_held, e_saturated, e_crossed
+    FROM (SELECT f.* FROM unnest(m_group, m_member) WITH ORDINALITY m(at, member, ord)
+      LEFT JOIN LATERAL (SELECT o.id, o.spent, o.held, o.saturated, o.crossed FROM envelopes o
+        WHERE o.group_id = v_groups[m.at] AND o.member = m.member) f ON true ORDER BY m.ord) e;
+  IF NOT v_alone AND cardinality(array_remove(e_id, NULL)) <> v_missing THEN
+    RAISE EXCEPTION 'an envelope was opened meanwhile' USING ERRCODE = '40001';
+  END IF;
+  IF v_others IS NOT NULL THEN
+    SELECT e_id || array_agg(e.id), e_spent || array_agg(e.spent), e_held || array_agg(e.held),
+        e_saturated || array_agg(e.saturated), e_crossed || array_agg(e.crossed)
+      INTO e_id, e_spent, e_held, e_saturated, e_crossed
+      FROM (SELECT o.id, o.spent, o.held, o.saturated, o.crossed FROM envelopes o
+        WHERE o.id = ANY (CASE WHEN e_id IS NULL THEN v_others ELSE
+          ARRAY(SELECT x FROM unnest(v_others) x EXCEPT SELECT y FROM unnest(e_id) y) END)) e;
+    v_hold_slots := positions(v_hold_envelopes, e_id);
+    v_x_slots := positions(v_x_envelopes, e_id);
+  END IF;
+  e_dirty := array_fill(false, ARRAY[coalesce(cardinality(e_id), 0)]);
 
   IF v_hold_envelopes IS NOT NULL OR v_x_envelopes IS NOT NULL THEN
     SELECT array_agg(y.id) INTO v_extra FROM (

@@ -250,6 +250,11 @@ class PlaceWriter {
   }
 }
 
+/** The name of a group, as its digest is made of. */
+export function groupName(group: string): string {
+  return JSON.stringify(pack(group));
+}
+
 /** What the envelopes of one group have in common, as it is kept. */
 export function groupContent(
   group: string,
@@ -257,7 +262,8 @@ export function groupContent(
   unit: string,
   { each, window }: Pick<Envelope, 'each' | 'window'>,
 ): string {
-  return JSON.stringify([group, limit, unit, each, window.key, window.startMs, window.endMs]);
+  const names = [pack(group), pack(limit), unit, each.map(pack)];
+  return JSON.stringify([...names, window.key, window.startMs, window.endMs]);
 }
 
 /** How an envelope is filed within its group: by the values in its key, or by their digest. */
@@ -276,7 +282,7 @@ export function termsContent(terms: Terms): string {
   if (content === undefined) {
     const { limit, unit, capSteps, soft, occupied, warn } = terms;
     const warnings = warn.map(({ fraction, steps }) => [fraction, steps]);
-    content = JSON.stringify([limit, unit, capSteps, soft, occupied, warnings]);
+    content = JSON.stringify([pack(limit), unit, capSteps, soft, occupied, warnings]);
     TERMS_CONTENTS.set(terms, content);
   }
   return content;

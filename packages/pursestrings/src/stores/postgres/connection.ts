@@ -197,9 +197,8 @@ function rowsOf(result: PgResult | readonly PgResult[]): readonly object[] {
 function textOf(rows: readonly object[]): string | null {
   const [row] = rows;
   if (row === undefined) return null;
-  const [value] = Object.values(row) as unknown[];
-  if (value === null || value === undefined) return null;
-  return typeof value === 'string' ? value : JSON.stringify(value);
+  const [value] = Object.values(row) as (string | number | null | undefined)[];
+  return value === null || value === undefined ? null : String(value);
 }
 
 /** True for an error that the server sent and that leaves the connection as good as it was. */

@@ -47,7 +47,7 @@ export const DECIDE: string = `
           r_steps := p_steps[i]::bigint[];
           v_short := NULL; v_missing := 0;
           FOR q IN p_line[i] + 1..p_line[i + 1] LOOP
-            s := v_slot[l_envelope[q]]; t := l_terms[q];
+            s := l_envelope[q]; t := l_terms[q];
             IF e_id[s] IS NULL THEN v_missing := v_missing + 1; END IF;
             CONTINUE WHEN t_soft[t];
             v_amount := r_steps[l_unit[q]];
@@ -63,7 +63,7 @@ export const DECIDE: string = `
               IF v_room IS NULL THEN v_room := envelope_room(v_ledger, p_max_envelopes); END IF;
               IF v_missing > v_room THEN
                 FOR q IN p_line[i] + 1..p_line[i + 1] LOOP
-                  CONTINUE WHEN e_id[v_slot[l_envelope[q]]] IS NOT NULL;
+                  CONTINUE WHEN e_id[l_envelope[q]] IS NOT NULL;
                   v_short := coalesce(v_short || ',', '') || '[' || (q - p_line[i] - 1) || ',0,0]';
                 END LOOP;
                 v_answer := CASE WHEN v_more THEN '[10]' ELSE '[4,2,[' || v_short || ']]' END;
@@ -209,9 +209,10 @@ export const DECIDE: string = `
     IF v_take THEN
       r_envelopes := ''; v_text := ''; r_units := '';
       FOR q IN p_line[i] + 1..p_line[i + 1] LOOP
-        s := v_slot[l_envelope[q]];
+        s := l_envelope[q];
         IF e_id[s] IS NULL THEN
           e_id[s] := nextval('envelope_ids');
+          e_new := e_new || s; v_first_new := coalesce(v_first_new, e_id[s]);
           v_room := v_room - 1;
         END IF;
         v_amount := r_steps[l_unit[q]];
@@ -299,9 +300,10 @@ export const DECIDE: string = `
         v_names := string_to_array(r_units, ',');
         v_held_names := string_to_array(p_units[i], ',');
         FOR q IN p_line[i] + 1..p_line[i + 1] LOOP
-          s := v_slot[l_envelope[q]]; t := l_terms[q];
+          s := l_envelope[q]; t := l_terms[q];
           IF e_id[s] IS NULL THEN
             e_id[s] := nextval('envelope_ids');
+            e_new := e_new || s; v_first_new := coalesce(v_first_new, e_id[s]);
             v_room := v_room - 1;
           END IF;
           e_dirty[s] := true;
@@ -326,22 +328,22 @@ export const DECIDE: string = `
         END LOOP;
       END IF;
       IF v_post THEN
-        v_text := r_steps::text;
-        v_short := r_held_steps::text;
+        v_text := array_to_string(r_steps, ',');
+        v_short := array_to_string(r_held_steps, ',');
         j_id := j_id || r_id; j_flags := j_flags || r_flags; j_units := j_units || r_units;
-        j_steps := j_steps || v_text; j_held_units := j_held_units || r_held_units;
-        j_held_steps := j_held_steps || v_short; j_labels := j_labels || r_labels;
+        j_steps := j_steps || ('{' || v_text || '}'); j_held_units := j_held_units || r_held_units;
+        j_held_steps := j_held_steps || ('{' || v_short || '}'); j_labels := j_labels || r_labels;
         j_description := j_description || r_description; j_corrects := j_corrects || r_corrects;
         j_crossed := j_crossed || r_crossed;
         j_envelopes := j_envelopes || ('{' || substr(r_envelopes, 2) || '}');
         j_posted := j_posted || ('{' || substr(r_posted, 2) || '}');
         IF v_full OR i < 0 THEN
-          v_charge := written_charge(r_id, v_now, r_flags, r_units, v_text, r_held_units, v_short,
+          v_charge := written_charge(r_id, v_now, r_flags, r_units, '{' || v_text || '}', r_held_units, '{' || v_short || '}',
             r_labels, r_description, r_corrects, r_crossed);
           v_answer := '[' || CASE WHEN k = 2 THEN 7 ELSE 3 END || ',' || v_charge || ',false]';
         ELSE
-          v_answer := '[2,' || r_flags || ',"' || r_units || '",' || translate(v_text, '{}', '[]') || ','
-            || coalesce('"' || r_held_units || '",' || translate(v_short, '{}', '[]'), 'null,null') || ','
+          v_answer := '[2,' || r_flags || ',"' || r_units || '",' || '[' || v_text || '],'
+            || coalesce('"' || r_held_units || '",[' || v_short || ']', 'null,null') || ','
             || CASE WHEN h.id IS NULL THEN 'null' ELSE coalesce(to_json(h.description)::text, 'null') END
             || ',[' || coalesce(r_crossed, '') || ']]';
         END IF;

@@ -3,9 +3,16 @@ import { stepsOf } from '../../ledger/charge-row.ts';
 import { envelopeGroupOf } from '../../ledger/plan.ts';
 import type { ChargeRecord, Envelope, HoldRecord } from '../../ledger/records.ts';
 import { SLOT_MS } from '../../ledger/report.ts';
-import { groupContent, memberOf, termsContent, writeSteps, writeUnits } from './batch.ts';
+import {
+  groupContent,
+  groupName,
+  memberOf,
+  termsContent,
+  writeSteps,
+  writeUnits,
+} from './batch.ts';
 import { splitKey } from './reading.ts';
-import { STATES, writeCrossed, writeFlags } from './rows.ts';
+import { STATES, writeCrossed, writeCrossings, writeFlags } from './rows.ts';
 import { pack } from './text.ts';
 
 /** Writes records as `write_ledger` takes them, in JSON. */
@@ -88,7 +95,7 @@ function chargeText(charge: ChargeRecord): object {
     labels: charge.labels.key,
     description: charge.description === undefined ? null : pack(charge.description),
     corrects: charge.corrects === undefined ? null : pack(charge.corrects),
-    crossed: charge.crossed.length === 0 ? null : JSON.stringify(charge.crossed).slice(1, -1),
+    crossed: charge.crossed.length === 0 ? null : writeCrossings(charge.crossed),
     posted: charge.lines.map(({ envelope }) => stepsOf(charge.amounts, envelope.unit)),
   };
 }
@@ -97,7 +104,7 @@ function chargeText(charge: ChargeRecord): object {
 function places(envelopes: readonly Envelope[]): object {
   const keys = envelopes.map(({ key }) => splitKey(key));
   return {
-    groups: keys.map(({ group }) => JSON.stringify(group)),
+    groups: keys.map(({ group }) => groupName(group)),
     members: keys.map(({ member }) => memberOf(member).member),
   };
 }

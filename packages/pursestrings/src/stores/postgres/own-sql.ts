@@ -25,7 +25,7 @@ BEGIN
   PERFORM 1 FROM ledgers WHERE id = v_ledger AND revision = p_revision FOR SHARE;
   IF NOT FOUND THEN RETURN 'false'; END IF;
   SELECT array_agg(DISTINCT e ->> 'group') INTO v_contents FROM json_array_elements(p_records -> 'envelopes') e;
-  v_groups := group_ids(v_ledger, v_contents);
+  v_groups := group_ids(v_ledger, v_contents, true);
   INSERT INTO envelopes (id, group_id, spent, held, pruned, saturated, crossed, member, long_member)
     SELECT nextval('envelope_ids'), v_groups[array_position(v_contents, e ->> 'group')],
       (e ->> 'spent')::bigint, (e ->> 'held')::bigint, (e ->> 'pruned')::bigint,

@@ -12,7 +12,7 @@ import {
   type Page,
   type TotalsQuery,
 } from '../store.ts';
-import { memberOf } from './batch.ts';
+import { groupName, memberOf } from './batch.ts';
 import {
   type ChargeRow,
   type EnvelopeRow,
@@ -74,11 +74,11 @@ export function balancesCall(
   const clock = clockMs ?? 'NULL';
   if (query.keys !== undefined) {
     const places = query.keys.map(splitKey);
-    const groups = textArray(places.map(({ group }) => JSON.stringify(group)));
+    const groups = textArray(places.map(({ group }) => groupName(group)));
     const members = textArray(places.map(({ member }) => memberOf(member).member));
     return { name: 'read_envelopes', args: `${name},${clock},${groups},${members}` };
   }
-  const group = literalOrNull(query.group === undefined ? null : JSON.stringify(query.group));
+  const group = literalOrNull(query.group === undefined ? null : groupName(query.group));
   const [afterGroup, afterMember] = query.after === undefined ? [-1, ''] : readAfter(query.after);
   const args = [name, clock, group, afterGroup, literal(afterMember), pageSize(query)].join(',');
   return { name: 'read_balances', args };

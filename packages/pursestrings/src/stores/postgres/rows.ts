@@ -9,7 +9,7 @@ import type {
   HoldState,
 } from '../../ledger/records.ts';
 import type { StepAmounts } from '../../ledger/unit.ts';
-import { unpack } from './text.ts';
+import { pack, unpack } from './text.ts';
 
 /** The states of a hold, in the order of their numbers (see apply-sql.ts). */
 export const STATES: readonly HoldState[] = [
@@ -151,12 +151,28 @@ export function readCharge(
     held: heldUnits === null || heldSteps === null ? undefined : readAmounts(heldUnits, heldSteps),
     ...readFlags(row.flags),
     corrects: row.corrects === null ? undefined : unpack(row.corrects),
-    crossed: row.crossed === null ? [] : (JSON.parse(`[${row.crossed}]`) as Crossing[]),
+    crossed:
+      row.crossed === null ? [] : readCrossings(JSON.parse(`[${row.crossed}]`) as Crossing[]),
     lines: posted
       .map((id) => envelopes?.get(id))
       .filter((envelope) => envelope !== undefined)
       .map((envelope) => ({ envelope })),
   };
+}
+
+/** Reads crossings, whose limits are named in packed text. */
+export function readCrossings(crossings: readonly Crossing[]): readonly Crossing[] {
+  return crossings.map((crossing) => ({ ...crossing, limit: unpack(crossing.limit) }));
+}
+
+/** Writes crossings as the journal keeps them: JSON without the brackets. */
+export function writeCrossings(crossings: readonly Crossing[]): string {
+  const packed = crossings.map(({ limit, unit, fraction }) => ({
+    limit: pack(limit),
+    unit,
+    fraction,
+  }));
+  return JSON.stringify(packed).slice(1, -1);
 }
 
 /** Reads the flags of a journal row. */
@@ -178,10 +194,10 @@ export function readEnvelope(row: EnvelopeRow): Envelope {
   const [, [group, limit, unit, each, windowKey, startMs, endMs], packed] = row;
   const member = unpack(packed);
   return {
-    key: `${group}${member}`,
-    limit,
+    key: `${unpack(group)}${member}`,
+    limit: unpack(limit),
     unit,
-    each,
+    each: each.map(unpack),
     values: each.length === 0 ? [] : member.slice(1).split('|').map(readKeyPart),
     window: { key: windowKey, startMs, endMs },
     spent: row[3],
@@ -209,7 +225,7 @@ export function writeCrossed(crossed: readonly number[]): string {
 
 export function readTerms([, [limit, unit, capSteps, soft, occupied, warn]]: TermsRow): Terms {
   return {
-    limit,
+    limit: unpack(limit),
     unit,
     capSteps,
     soft,

@@ -2,19 +2,19 @@
 export const WRITE: string = `
   IF true = ANY (e_dirty) THEN
     v_wrote := true;
-    IF e_count > e_known THEN
-      INSERT INTO envelopes (id, group_id, spent, held, pruned, saturated, crossed, member, long_member)
-        SELECT x.id, v_groups[m_group[x.place]], x.spent, x.held, 0, x.saturated, x.crossed,
-          m_member[x.place], m_long[x.place]
-        FROM unnest(e_id[e_known + 1:], e_spent[e_known + 1:], e_held[e_known + 1:],
-          e_saturated[e_known + 1:], e_crossed[e_known + 1:], e_place)
-          x(id, spent, held, saturated, crossed, place)
-        WHERE x.id IS NOT NULL ORDER BY v_groups[m_group[x.place]], m_member[x.place];
-    END IF;
     UPDATE envelopes o SET spent = x.spent, held = x.held, saturated = x.saturated, crossed = x.crossed
-      FROM unnest(e_id[:e_known], e_spent, e_held, e_saturated, e_crossed, e_dirty)
+      FROM unnest(e_id, e_spent, e_held, e_saturated, e_crossed, e_dirty)
         x(id, spent, held, saturated, crossed, dirty)
-      WHERE o.id = x.id AND x.dirty;
+      WHERE o.id = x.id AND x.dirty AND (v_first_new IS NULL OR x.id < v_first_new);
+    IF v_first_new IS NOT NULL THEN
+      IF array_position(v_groups, NULL) IS NOT NULL THEN
+        v_groups := group_ids(v_ledger, g_content, true);
+      END IF;
+      INSERT INTO envelopes (id, group_id, spent, held, pruned, saturated, crossed, member, long_member)
+        SELECT e_id[x], v_groups[m_group[x]], e_spent[x], e_held[x], 0, e_saturated[x], e_crossed[x],
+          m_member[x], m_long[x]
+        FROM unnest(e_new) x ORDER BY 2, 8;
+    END IF;
   END IF;
   IF cardinality(n_op) > 0 THEN
     v_wrote := true;

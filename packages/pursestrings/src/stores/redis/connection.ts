@@ -33,8 +33,20 @@ export interface IoRedisClient {
 /** A client of either package, as the caller made it. */
 export type RedisClient = NodeRedisClient | IoRedisClient;
 
-/** Finds the adapter for a client. @throws InvalidOptionError for what is none. */
-export async function connectionOf(client: RedisClient): Promise<RedisConnection> {
+/** One adapter for each client, however many stores are made of it: it listens to the client. */
+const adapters = new WeakMap<RedisClient, Promise<RedisConnection>>();
+
+/** Finds the adapter for a client that the caller made. */
+export function connectionOf(client: RedisClient): Promise<RedisConnection> {
+  let adapter = adapters.get(client);
+  if (adapter === undefined) {
+    adapter = adapt(client);
+    adapters.set(client, adapter);
+  }
+  return adapter;
+}
+
+async function adapt(client: RedisClient): Promise<RedisConnection> {
   if (isIoRedis(client)) {
     const { ioRedisConnection } = await import('./ioredis.ts');
     return ioRedisConnection(client, false);
