@@ -1,7 +1,15 @@
 /** Runs every bench, each in a process of its own. */
 import { spawnSync } from 'node:child_process';
 
-for (const name of ['memory', 'sqlite', 'flat', 'metered-fetch', 'estimates']) {
+for (const name of [
+  'memory',
+  'sqlite',
+  'flat',
+  'metered-fetch',
+  'estimates',
+  'redis',
+  'postgres',
+]) {
   const file = new URL(`./${name}.ts`, import.meta.url);
   console.log(`\n# ${name}`);
   const { status } = spawnSync(
