@@ -27,8 +27,6 @@ export interface Asking {
   readonly signal: AbortSignal | null;
   /** Lower the output cap to what is left, where that helps. */
   readonly clamps: boolean;
-  /** What becomes of the hold of a call whose end nobody sees. */
-  readonly ifAbandoned: 'charge' | 'release';
 }
 
 /**
@@ -53,13 +51,18 @@ export async function holdFor(facts: CallFacts, asking: Asking): Promise<Held> {
 }
 
 async function ask(
-  { purse, labels, signal, ifAbandoned }: Asking,
+  { purse, labels, signal }: Asking,
   { attos, tokens, calls }: Estimate,
   tentative: boolean,
 ): Promise<Hold | BudgetExceededError> {
   const amounts = { usd: usdNumber(attos), tokens, calls };
   try {
-    const options = { ifAbandoned, tentative, ...(signal === null ? {} : { signal }) };
+    // A hold expires where nobody saw how the call ended: it was sent, so it is billed.
+    const options = {
+      ifAbandoned: 'charge',
+      tentative,
+      ...(signal === null ? {} : { signal }),
+    } as const;
     return await purse.reserve(amounts, labels, options);
   } catch (error) {
     if (BudgetExceededError.isInstance(error)) return error;

@@ -123,15 +123,13 @@ async function prepare(meter: Meter, call: ReadCall): Promise<Ready> {
   const { purse, options, telemetry } = meter;
   const { request, body, rewritable, facts, place, labels } = call;
   const { url, signal } = request;
-  const { ifAbandoned = 'charge' } = options;
   const span = beginSpan(telemetry, place, facts, labels);
   let entry: LoopEntry | null = null;
   let held: Awaited<ReturnType<typeof holdFor>>;
   try {
     entry = meter.breaker?.admit(labels, `${request.method} ${url.href}\n${body.text}`) ?? null;
     const clamps = options.whenTight === 'clamp';
-    // A hold expires where nobody saw how the call ended: it was sent, so it is billed.
-    held = await holdFor(facts, { purse, labels, signal, clamps, ifAbandoned: 'charge' });
+    held = await holdFor(facts, { purse, labels, signal, clamps });
   } catch (error) {
     entry?.withdrawn();
     span?.denied(error);
@@ -143,7 +141,7 @@ async function prepare(meter: Meter, call: ReadCall): Promise<Ready> {
   const observer = observerOf(span, facts);
   const settlement = new Settlement(hold, facts, estimate, place.provider, observer);
   const { provider, shape } = facts;
-  const releases = ifAbandoned === 'release';
+  const releases = options.ifAbandoned === 'release';
   const ready = { request, facts, settlement, releases, entry, span };
   const askUsage = rewritable && provider.asksUsage && shape.streamed && !shape.usageAsked;
   if (!askUsage && !estimate.sendCap) return { ...ready, payload: body.payload };

@@ -2,25 +2,21 @@ import Anthropic from '@anthropic-ai/sdk';
 import type { ClientOptions } from '@anthropic-ai/sdk';
 import { onTestFinished } from 'vitest';
 
-import type { Charge } from '../../src/charge.ts';
 import type { Limit } from '../../src/ledger/limit.ts';
 import { meteredFetch } from '../../src/llm/index.ts';
 import type { MeterOptions } from '../../src/llm/index.ts';
 import { openPurse, type Purse } from '../../src/purse.ts';
 import type { PurseOptions } from '../../src/purse-options.ts';
-import { steps } from './fixture.ts';
 import { anthropicPeer } from './peers/anthropic-peer.ts';
 import type { AnthropicPeer, AnthropicPeerOptions } from './peers/anthropic-peer.ts';
+import { moneyOf } from './purse-money.ts';
+import type { PurseMoney } from './purse-money.ts';
 
-export interface AnthropicBench {
+export interface AnthropicBench extends PurseMoney {
   readonly purse: Purse;
   readonly peer: AnthropicPeer;
   readonly anthropic: Anthropic;
   readonly fetch: typeof fetch;
-  charges(): Promise<Charge[]>;
-  /** All USD recorded, in steps of 1e-8. */
-  spentSteps(): Promise<bigint>;
-  heldSteps(): Promise<bigint>;
 }
 
 export interface AnthropicBenchOptions {
@@ -58,26 +54,12 @@ export async function anthropicBench(
     maxRetries: 0,
     ...options.client,
   });
-  const charges = async (): Promise<Charge[]> => {
-    const all: Charge[] = [];
-    for await (const charge of purse.journal({ order: 'oldest' })) all.push(charge);
-    return all;
-  };
   return {
     purse,
     peer,
     anthropic,
     fetch: metered,
-    charges,
-    spentSteps: async () =>
-      (await charges()).reduce((sum, { amounts }) => sum + steps(amounts.usd ?? 0), 0n),
-    heldSteps: async () => {
-      let held = 0n;
-      for await (const { unit, held: usd } of purse.balances({ limit: 'all' })) {
-        if (unit === 'usd') held += steps(usd);
-      }
-      return held;
-    },
+    ...moneyOf(purse),
   };
 }
 

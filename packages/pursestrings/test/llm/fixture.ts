@@ -2,7 +2,6 @@ import OpenAI from 'openai';
 import type { ClientOptions } from 'openai';
 import { onTestFinished } from 'vitest';
 
-import type { Charge } from '../../src/charge.ts';
 import type { Limit } from '../../src/ledger/limit.ts';
 import { meteredFetch } from '../../src/llm/index.ts';
 import type { MeterOptions } from '../../src/llm/index.ts';
@@ -13,6 +12,8 @@ import type {
   LoopbackProvider,
   LoopbackProviderOptions,
 } from '../../src/testing/loopback-provider.ts';
+import { moneyOf } from './purse-money.ts';
+import type { PurseMoney } from './purse-money.ts';
 
 /**
  * What gpt-4o costs, USD per million tokens: https://platform.openai.com/docs/pricing, 2026-11-22.
@@ -22,17 +23,11 @@ const GPT_4O = { input: '2.5', cachedInput: '1.25', output: '10' } as const;
 /** One token of gpt-4o in steps of 1e-8 USD. */
 export const STEPS = { input: 250n, cachedInput: 125n, output: 1_000n } as const;
 
-export interface Bench {
+export interface Bench extends PurseMoney {
   readonly purse: Purse;
   readonly provider: LoopbackProvider;
   readonly openai: OpenAI;
   readonly fetch: typeof fetch;
-  /** Every charge so far, oldest first. */
-  charges(): Promise<Charge[]>;
-  /** All USD recorded, in steps of 1e-8. */
-  spentSteps(): Promise<bigint>;
-  /** All USD still held, in steps of 1e-8. */
-  heldSteps(): Promise<bigint>;
 }
 
 export interface BenchOptions {
@@ -70,32 +65,16 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     maxRetries: 0,
     ...options.client,
   });
-  const charges = async (): Promise<Charge[]> => {
-    const all: Charge[] = [];
-    for await (const charge of purse.journal({ order: 'oldest' })) all.push(charge);
-    return all;
-  };
   return {
     purse,
     provider,
     openai,
     fetch: metered,
-    charges,
-    spentSteps: async () =>
-      (await charges()).reduce((sum, { amounts }) => sum + steps(amounts.usd ?? 0), 0n),
-    heldSteps: async () => {
-      let held = 0n;
-      for await (const balance of purse.balances({ limit: 'all' })) {
-        if (balance.unit === 'usd') held += steps(balance.held);
-      }
-      return held;
-    },
+    ...moneyOf(purse),
   };
 }
 
-export function steps(usd: number): bigint {
-  return BigInt(Math.round(usd * 1e8));
-}
+export { steps } from './purse-money.ts';
 
 /** What the provider billed, in steps of 1e-8 USD; gpt-4o's rates are whole steps a token. */
 export function billedSteps(provider: LoopbackProvider): bigint {

@@ -2,25 +2,21 @@ import OpenAI from 'openai';
 import type { ClientOptions } from 'openai';
 import { onTestFinished } from 'vitest';
 
-import type { Charge } from '../../src/charge.ts';
 import type { Limit } from '../../src/ledger/limit.ts';
 import { meteredFetch } from '../../src/llm/index.ts';
 import type { MeterOptions } from '../../src/llm/index.ts';
 import { openPurse } from '../../src/purse.ts';
 import type { Purse } from '../../src/purse.ts';
-import { steps } from './fixture.ts';
 import { openaiPeer } from './peers/openai-peer.ts';
 import type { OpenaiPeer, OpenaiPeerOptions } from './peers/openai-peer.ts';
+import { moneyOf } from './purse-money.ts';
+import type { PurseMoney } from './purse-money.ts';
 
-export interface OpenaiBench {
+export interface OpenaiBench extends PurseMoney {
   readonly purse: Purse;
   readonly peer: OpenaiPeer;
   readonly openai: OpenAI;
   readonly fetch: typeof fetch;
-  charges(): Promise<Charge[]>;
-  /** All USD recorded, in steps of 1e-8. */
-  spentSteps(): Promise<bigint>;
-  heldSteps(): Promise<bigint>;
 }
 
 export interface OpenaiBenchOptions {
@@ -58,25 +54,11 @@ export async function openaiBench(
     maxRetries: 0,
     ...options.client,
   });
-  const charges = async (): Promise<Charge[]> => {
-    const all: Charge[] = [];
-    for await (const charge of purse.journal({ order: 'oldest' })) all.push(charge);
-    return all;
-  };
   return {
     purse,
     peer,
     openai,
     fetch: metered,
-    charges,
-    spentSteps: async () =>
-      (await charges()).reduce((sum, { amounts }) => sum + steps(amounts.usd ?? 0), 0n),
-    heldSteps: async () => {
-      let held = 0n;
-      for await (const balance of purse.balances({ limit: 'all' })) {
-        if (balance.unit === 'usd') held += steps(balance.held);
-      }
-      return held;
-    },
+    ...moneyOf(purse),
   };
 }

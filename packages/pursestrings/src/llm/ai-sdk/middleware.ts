@@ -215,7 +215,7 @@ async function hold(
   signal?.throwIfAborted();
   const { call, labels, span } = ready(meter, params, model, streamed);
   const clamps = whenTight === 'clamp';
-  const asking = { purse, labels, signal, clamps, ifAbandoned: 'charge' } as const;
+  const asking = { purse, labels, signal, clamps };
   let entry: LoopEntry | null = null;
   try {
     const request = `${model.provider} ${model.modelId}\n${call.facts.text}`;

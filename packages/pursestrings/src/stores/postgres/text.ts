@@ -2,7 +2,10 @@
 const SEPARATOR = '\u001F';
 const NULL_MARK = '\u0002';
 
-/** Characters that Postgres cannot keep (NUL), or that lists are written with. */
+/**
+ * Characters that Postgres cannot keep (NUL), or that lists are written with: control characters,
+ * which the patterns therefore name.
+ */
 // oxlint-disable-next-line no-control-regex
 const SPECIAL = /[\u0000-\u0002\u001F]/g;
 // oxlint-disable-next-line no-control-regex

@@ -1,21 +1,16 @@
 import { onTestFinished } from 'vitest';
 
-import type { Charge } from '../../../src/charge.ts';
 import type { Limit } from '../../../src/ledger/limit.ts';
 import { meteredFetch } from '../../../src/llm/index.ts';
 import type { MeterOptions } from '../../../src/llm/index.ts';
 import { openPurse, type Purse } from '../../../src/purse.ts';
-import { steps } from '../fixture.ts';
+import { moneyOf } from '../purse-money.ts';
+import type { PurseMoney } from '../purse-money.ts';
 
 /** A purse, and a metered fetch whose requests all go to one peer. */
-export interface PeerLedger {
+export interface PeerLedger extends PurseMoney {
   readonly purse: Purse;
   readonly fetch: typeof fetch;
-  charges(): Promise<Charge[]>;
-  /** All USD recorded, in steps of 1e-8. */
-  spentSteps(): Promise<bigint>;
-  /** All USD still held, in steps of 1e-8. */
-  heldSteps(): Promise<bigint>;
 }
 
 /** Opens both; the purse ends with the test. `peerUrl` replaces the origin of every request. */
@@ -27,24 +22,10 @@ export async function openPeerLedger(
     limits: options.limits ?? [{ name: 'all', cap: { usd: 100 } }],
   });
   onTestFinished(() => purse.close());
-  const charges = async (): Promise<Charge[]> => {
-    const all: Charge[] = [];
-    for await (const charge of purse.journal({ order: 'oldest' })) all.push(charge);
-    return all;
-  };
   return {
     purse,
     fetch: meteredFetch(purse, { fetch: sentTo(peerUrl), ...options.meter }),
-    charges,
-    spentSteps: async () =>
-      (await charges()).reduce((sum, { amounts }) => sum + steps(amounts.usd ?? 0), 0n),
-    heldSteps: async () => {
-      let held = 0n;
-      for await (const balance of purse.balances({ limit: 'all' })) {
-        if (balance.unit === 'usd') held += steps(balance.held);
-      }
-      return held;
-    },
+    ...moneyOf(purse),
   };
 }
 
