@@ -11,7 +11,7 @@ import type { LedgerStore } from '../../src/stores/store.ts';
 import { type RedisProcess, startRedis } from '../servers/redis-server.ts';
 import { balanceOf, charges, makePurse } from './fixture.ts';
 import { freshPrefixes } from './redis-fixture.ts';
-import { expectNothingLost, spendUntil } from './redis-spender.ts';
+import { expectNothingLost, spendUntil } from './spender.ts';
 
 const LIMITS = [{ name: 'all', cap: { usd: 1000 } }];
 const prefixes = freshPrefixes();

@@ -110,7 +110,7 @@ export class RedisServer {
     const [key = ''] = keys;
     const rest = [String(keys.length), ...keys, ...args];
     const connection = await this.#connection();
-    const drop = (): void => connection.drop();
+    const drop = connection.dropper();
     how.signal?.addEventListener('abort', drop);
     try {
       try {
