@@ -27,7 +27,7 @@ export function freshLedger(): string {
 }
 
 async function byNodeRedis(url: string): Promise<OpenedStore> {
-  const client = createClient({ url });
+  const client = createClient({ url, socket: { connectTimeout: 1000 } });
   client.on('error', () => undefined);
   await client.connect();
   const store = redis(client);
@@ -42,14 +42,14 @@ async function byIoRedis(url: string): Promise<OpenedStore> {
 }
 
 async function byPg(url: string): Promise<OpenedStore> {
-  const pool = new pg.Pool({ connectionString: url });
+  const pool = new pg.Pool({ connectionString: url, connectionTimeoutMillis: 1000, max: 4 });
   pool.on('error', () => undefined);
   const store = postgres(pool);
   return { store, end: async () => (await store.close(), pool.end()) };
 }
 
 async function byPostgresJs(url: string): Promise<OpenedStore> {
-  const sql = postgresJs(url, { onnotice: () => undefined });
+  const sql = postgresJs(url, { connect_timeout: 1, fetch_types: false });
   const store = postgres(sql);
   return { store, end: async () => (await store.close(), sql.end({ timeout: 1 })) };
 }

@@ -13,24 +13,29 @@ interface Link {
   next: AnswerFate;
 }
 
+interface ProxyState {
+  delayMs: number;
+  swallows: boolean;
+}
+
 /**
  * A proxy on loopback between a client and its server that does what networks do. It knows nothing
- * of what is said through it. Faults strike the connections that stand; those that come later are
- * whole.
+ * of what is said through it. Faults strike the connections that stand, and those that come later are
+ * whole, but for `swallow` and `delay`.
  */
 export class FaultProxy {
   readonly port: number;
   readonly #close: () => void;
   readonly #links: Set<Link>;
-  readonly #state: { delayMs: number };
+  readonly #state: ProxyState;
 
   static async to(port: number): Promise<FaultProxy> {
     const links = new Set<Link>();
-    const state = { delayMs: 0 };
+    const state: ProxyState = { delayMs: 0, swallows: false };
     const server = createServer((near) => {
       near.setNoDelay(true);
       const far = connect(port, '127.0.0.1').setNoDelay(true);
-      const link: Link = { near, far, silent: 'no', next: 'whole' };
+      const link: Link = { near, far, silent: state.swallows ? 'all' : 'no', next: 'whole' };
       links.add(link);
       const end = (): void => {
         links.delete(link);
@@ -48,12 +53,7 @@ export class FaultProxy {
     return new FaultProxy(own, links, state, () => server.close());
   }
 
-  private constructor(
-    port: number,
-    links: Set<Link>,
-    state: { delayMs: number },
-    close: () => void,
-  ) {
+  private constructor(port: number, links: Set<Link>, state: ProxyState, close: () => void) {
     this.port = port;
     this.#links = links;
     this.#state = state;
@@ -73,6 +73,11 @@ export class FaultProxy {
   /** Leaves every connection half-open for good: nothing comes back; with `all`, nothing goes out. */
   silence(what: 'answers' | 'all'): void {
     for (const link of this.#links) link.silent = what;
+  }
+
+  /** From now on, or no longer: new connections are taken, and stay silent for good. */
+  swallow(swallows: boolean): void {
+    this.#state.swallows = swallows;
   }
 
   /** Hands everything on so much later, in its order. */

@@ -21,6 +21,17 @@ afterAll(async () => {
   await Promise.all([redisServer.stop(), postgresServer.stop()]);
 });
 
+/** A proxy before a server, and the URL that leads through it. */
+async function proxied(
+  direct: string,
+): Promise<{ readonly proxy: FaultProxy; readonly url: string }> {
+  const url = new URL(direct);
+  const proxy = await FaultProxy.to(Number(url.port));
+  onTestFinished(() => proxy.close());
+  url.port = String(proxy.port);
+  return { proxy, url: url.href };
+}
+
 /** Does to the network whatever networks do, at random moments. */
 async function trouble(proxy: FaultProxy): Promise<void> {
   const random = seeded(20_261_129);
@@ -39,21 +50,22 @@ async function trouble(proxy: FaultProxy): Promise<void> {
   for (const what of ['answers', 'all'] as const) {
     await sleep(100);
     proxy.silence(what);
-    await sleep(600);
+    await sleep(500);
   }
+  // The network takes new connections too, and answers on none of them.
+  proxy.swallow(true);
+  proxy.cut();
+  await sleep(500);
+  proxy.swallow(false);
 }
 
 describe.each(BACKENDS)('over a bad line, by $name', ({ server, open }) => {
   it('nothing is lost, nothing happens twice, no cap is passed, and it goes on', async () => {
-    const direct = new URL(servers[server]);
-    const proxy = await FaultProxy.to(Number(direct.port));
-    onTestFinished(() => proxy.close());
-    const url = new URL(direct);
-    url.port = String(proxy.port);
+    const { proxy, url } = await proxied(servers[server]);
     const ledger = freshLedger();
     const ended = new AbortController();
     const spend = async (_: unknown, index: number): Promise<Spent> => {
-      const opened: OpenedStore = await open(url.href, ledger);
+      const opened: OpenedStore = await open(url, ledger);
       onTestFinished(() => opened.end());
       const until = (): Promise<void> =>
         new Promise((resolve) => ended.signal.addEventListener('abort', () => resolve()));
@@ -85,5 +97,32 @@ describe.each(BACKENDS)('over a bad line, by $name', ({ server, open }) => {
       await end();
       return totals.reduce((sum, { charges }) => sum + charges, 0);
     }
+  });
+
+  it('what only reads finds a new connection too, over and over', async () => {
+    const { proxy, url } = await proxied(servers[server]);
+    const ledger = freshLedger();
+    const [near, far] = [await open(url, ledger), await open(servers[server], ledger)];
+    onTestFinished(() => near.end());
+    onTestFinished(() => far.end());
+    const limits = [{ name: 'all', cap: { usd: 10 } }];
+    const purse = await makePurse({ store: near.store, limits, ...PATIENCE });
+    const elsewhere = await makePurse({ store: far.store });
+    const hold = await purse.reserve({ usd: 1 }, { agent: 'a' });
+    const { signal } = hold;
+    proxy.silence('all');
+    await elsewhere.freeze({ agent: 'a' });
+    await expect.poll(() => signal.aborted, { timeout: 10_000 }).toBe(true);
+    // More often than a pool has connections.
+    for (let turn = 0; turn < 5; turn += 1) {
+      proxy.silence('all');
+      expect(await purse.limits()).toHaveLength(1);
+    }
+    proxy.silence('all');
+    expect(await purse.health({ timeoutMs: 100 })).toMatchObject({ ok: false });
+    expect(await purse.health()).toMatchObject({ ok: true });
+    await hold.settle();
+    proxy.silence('all');
+    expect(await purse.verify()).toMatchObject({ ok: true, charges: 1 });
   });
 });

@@ -30,6 +30,8 @@ interface Closable {
 
 type Send = RedisConnection['send'];
 
+const CONNECT_TIMEOUT_MS = 5000;
+
 /** Speaks through a client of the package `redis`. */
 export function nodeRedisConnection(client: NodeRedisClient, owned: boolean): RedisConnection {
   return replaceable(client, owned, { name: 'redis', sender, duplicate, destroy });
@@ -43,17 +45,24 @@ export async function openNodeRedis(url: string): Promise<RedisConnection | null
     url,
     // A half-open connection is noticed although nothing is said on it.
     pingInterval: 10_000,
-    socket: { connectTimeout: 5000, keepAlive: true },
+    socket: { connectTimeout: CONNECT_TIMEOUT_MS, keepAlive: true },
   });
   // Each command says by itself that it failed; without a listener Node would end the process.
   client.on('error', () => undefined);
   // The client would try for ever: whether to ask again, and for how long, is the purse's to say.
-  const failed = new Promise<never>((_, reject) => client.once('error', reject));
+  // A server that takes the connection may still say nothing.
+  let timer: NodeJS.Timeout | undefined;
+  const failed = new Promise<never>((_, reject) => {
+    client.once('error', reject);
+    timer = setTimeout(() => reject(new Error('ETIMEDOUT: no answer')), CONNECT_TIMEOUT_MS);
+  });
   try {
     await Promise.race([client.connect(), failed]);
   } catch (error) {
     destroy(client);
     throw error;
+  } finally {
+    clearTimeout(timer);
   }
   failed.catch(() => undefined);
   return nodeRedisConnection(client, true);
