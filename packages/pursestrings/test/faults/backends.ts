@@ -42,7 +42,7 @@ async function byIoRedis(url: string): Promise<OpenedStore> {
 }
 
 async function byPg(url: string): Promise<OpenedStore> {
-  const pool = new pg.Pool({ connectionString: url, connectionTimeoutMillis: 1000, max: 4 });
+  const pool = new pg.Pool({ connectionString: url, connectionTimeoutMillis: 500, max: 2 });
   pool.on('error', () => undefined);
   const store = postgres(pool);
   return { store, end: async () => (await store.close(), pool.end()) };
