@@ -1,9 +1,12 @@
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openPurse } from 'pursestrings';
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
+import { postgresUrl } from '../../pursestrings/test/servers/postgres-server.ts';
+import { sharedRedis } from '../../pursestrings/test/servers/redis-server.ts';
 import { purse, purseHere, purseJson, purseJsonHere, temporaryDirectory } from './purse-process.ts';
 
 const BIN = fileURLToPath(new URL('../bin/purse.js', import.meta.url));
@@ -120,6 +123,115 @@ describe('purse export and purse import', () => {
     expect(odd).toMatchObject({ status: 2, stderr: expect.stringContaining('names no store') });
     expect(odd.stderr).not.toContain('secret');
   });
+});
+
+describe('between every two kinds of store', async () => {
+  const [redis, postgres] = [await sharedRedis(), await postgresUrl()];
+  afterAll(async () => {
+    await Promise.all([redis.stop(), postgres.stop()]);
+  });
+
+  /** Each kind's URL, and a name for a ledger that nobody has used. */
+  function stores(): { readonly urls: Readonly<Record<string, string>>; next(): string } {
+    const directory = temporaryDirectory();
+    const run = randomBytes(6).toString('hex');
+    let ledgers = 0;
+    return {
+      urls: {
+        sqlite: `sqlite:${join(directory, 'purse.db')}`,
+        redis: redis.url,
+        postgres: postgres.url,
+      },
+      next: () => `moved-${run}-${(ledgers += 1)}`,
+    };
+  }
+
+  /** A ledger with something of every kind in it. */
+  async function variedLedger(store: string, ledger: string): Promise<void> {
+    const units = { minutes: { decimals: 3 } };
+    const limits = [
+      { name: 'all', cap: { usd: 10, minutes: 100 } },
+      { name: 'month', cap: { usd: 9 }, per: 'month', each: ['agent'], warnAt: [0.01] },
+      { name: 'soft', cap: { usd: '0.00000001' }, mode: 'soft' },
+    ] as const;
+    const ledgerPurse = await openPurse({ store, ledger, units, limits });
+    for (const agent of ['a|b', '"', '\u2028', '😀', '']) {
+      await ledgerPurse.charge({ usd: '0.12345678', minutes: 0.001 }, { agent });
+      const hold = await ledgerPurse.reserve({ usd: 1 }, { agent }, { id: `hold ${agent}` });
+      await (agent === '"' ? hold.release() : hold.settle({ usd: 0.5 }, { labels: { by: 'x' } }));
+    }
+    await ledgerPurse.freeze({ agent: 'bad' }, 'theirs');
+    await ledgerPurse.close();
+  }
+
+  test('a ledger stays the same, to the last step', async () => {
+    const { urls, next } = stores();
+    const file = (ledger: string): string => join(temporaryDirectory(), `${ledger}.jsonl`);
+    // So that each kind goes to each, itself among them.
+    const route = 'sqlite sqlite redis redis postgres postgres sqlite postgres redis sqlite';
+    const kinds = route.split(' ');
+    let from = { store: urls[kinds[0] ?? ''] ?? '', ledger: next() };
+    await variedLedger(from.store, from.ledger);
+    const first = await viewOf(from.store, from.ledger);
+    expect(first).toMatchObject({ verified: { ok: true, charges: 9 } });
+    for (const kind of kinds.slice(1)) {
+      const to = { store: urls[kind] ?? '', ledger: next() };
+      const path = file(to.ledger);
+      await purseJsonHere(['export', '-s', from.store, '--ledger', from.ledger, '-o', path]);
+      await purseJsonHere(['import', path, '-s', to.store, '--ledger', to.ledger]);
+      expect(await viewOf(to.store, to.ledger), `to ${kind}`).toEqual(first);
+      const old = ['verify', '-s', from.store, '--ledger', from.ledger];
+      expect(await purseJsonHere(old)).toMatchObject({ ok: true, charges: 9 });
+      from = to;
+    }
+    // Ids are still known, and the freeze has come along.
+    const last = await openPurse({ store: from.store, ledger: from.ledger });
+    expect(await last.freezes()).toEqual([{ where: { agent: 'bad' }, reason: 'theirs' }]);
+    await expect(last.reserve({ usd: 2 }, {}, { id: 'hold 😀' })).rejects.toMatchObject({
+      code: 'CONFLICT',
+    });
+    await last.close();
+  });
+
+  test.each(['sqlite', 'redis', 'postgres'])(
+    'a file that is damaged, or a ledger in use, changes nothing on %s',
+    async (kind) => {
+      const { urls, next } = stores();
+      const [store, ledger, source] = [urls[kind] ?? '', next(), next()];
+      await variedLedger(store, source);
+      const good = join(temporaryDirectory(), 'good.jsonl');
+      await purseJsonHere(['export', '-s', store, '--ledger', source, '-o', good]);
+      const text = readFileSync(good, 'utf8');
+      const damaged = {
+        cut: text.slice(0, text.length - 200),
+        turned: text.replace('"spent":1', '"spent":2'),
+        shorter: text.split('\n').toSpliced(3, 1).join('\n'),
+        empty: '',
+      };
+      for (const [name, content] of Object.entries(damaged)) {
+        const bad = join(temporaryDirectory(), `${name}.jsonl`);
+        writeFileSync(bad, content);
+        const refused = await purseHere(['import', bad, '-s', store, '--ledger', ledger]);
+        expect([name, refused.status], refused.stderr).toEqual([name, 2]);
+        const after = await openPurse({ store, ledger });
+        expect([await after.freezes(), await after.limits()]).toEqual([[], []]);
+        expect(await after.verify()).toMatchObject({ ok: true, envelopes: 0, charges: 0 });
+        await after.close();
+      }
+      const into = ['import', good, '-s', store, '--ledger', ledger];
+      expect(await purseJsonHere(into)).toMatchObject({ charges: 9 });
+      const before = await viewOf(store, ledger);
+      expect((await purseHere(into)).status).not.toBe(0);
+      expect(await viewOf(store, ledger)).toEqual(before);
+      const open = await openPurse({ store, ledger });
+      const hold = await open.reserve({ usd: 1 }, {}, { id: 'still-open' });
+      const exporting = await purseHere(['export', '-s', store, '--ledger', ledger]);
+      expect([exporting.status, exporting.stdout]).toEqual([1, '']);
+      expect(exporting.stderr).toContain('"still-open"');
+      await hold.release();
+      await open.close();
+    },
+  );
 });
 
 test.each(['export', 'import'])('purse %s --help teaches by examples', async (command) => {

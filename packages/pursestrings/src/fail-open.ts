@@ -1,4 +1,5 @@
 import { StoreError } from './errors.ts';
+import { QueueFullError } from './operation-queue.ts';
 import { inTime, type Patience, pauseMs } from './patience.ts';
 import { PatientStore } from './patient-store.ts';
 import type { LedgerStore } from './stores/store.ts';
@@ -33,6 +34,7 @@ export class FailOpen {
   readonly #failed: (error: unknown) => void;
   readonly #owed: Owed[] = [];
   #down = false;
+  #closed = false;
   #cause: unknown;
   #probes = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -95,17 +97,19 @@ export class FailOpen {
 
   /** Records what is owed, as far as that can be done in the time that a purse is patient. */
   async close(): Promise<void> {
+    this.#closed = true;
     clearTimeout(this.#timer);
     const deadlineMs = performance.now() + this.#patience.retryForMs;
     while (this.#owed.length > 0 && performance.now() < deadlineMs) {
       if (await this.#recordAll()) break;
       await new Promise((resolve) => void setTimeout(resolve, pauseMs(5)));
     }
-    clearTimeout(this.#timer);
     if (this.#owed.length > 0) this.#tellOfLoss();
   }
 
+  /** Once closed, what is owed is told of and never recorded: whoever was told may charge it. */
   #probeLater(): void {
+    if (this.#closed) return;
     clearTimeout(this.#timer);
     this.#probes += 1;
     this.#timer = setTimeout(() => void this.#probe(), pauseMs(this.#probes)).unref();
@@ -115,8 +119,8 @@ export class FailOpen {
     try {
       const { operationTimeoutMs } = this.#patience;
       const once = PatientStore.within(this.#store);
-      await inTime(() => once.readBalances({ keys: [] }), operationTimeoutMs);
-      await this.#recordAll();
+      await inTime((signal) => once.readBalances({ keys: [] }, signal), operationTimeoutMs);
+      if (!this.#closed) await this.#recordAll();
     } catch {
       // It is still away.
     }
@@ -159,7 +163,10 @@ export class FailOpen {
 /** True for a failure that says nothing of the spend, only that the store cannot be asked now. */
 export function isOutage(error: unknown): boolean {
   return (
-    StoreError.isInstance(error) && error.code !== 'STORE_CORRUPT' && !LASTING.has(error.failure)
+    StoreError.isInstance(error) &&
+    error.code !== 'STORE_CORRUPT' &&
+    !LASTING.has(error.failure) &&
+    !(error instanceof QueueFullError)
   );
 }
 

@@ -10,8 +10,11 @@ export type StoreHealth = Omit<Health, 'pending'>;
 export async function askHealth(store: LedgerStore, timeoutMs: number): Promise<StoreHealth> {
   const startMs = performance.now();
   try {
-    const asking = (): Promise<{ readonly nowMs: number }> => store.readBalances({ keys: [] });
-    const { nowMs } = await inTime(asking, timeoutMs, 'STORE_UNAVAILABLE');
+    const { nowMs } = await inTime(
+      (signal) => store.readBalances({ keys: [] }, signal),
+      timeoutMs,
+      'STORE_UNAVAILABLE',
+    );
     const latencyMs = performance.now() - startMs;
     // It told its time somewhere on the way: in the middle, as far as anybody knows here.
     const clockOffsetMs = Math.round(nowMs - (Date.now() - latencyMs / 2));

@@ -32,7 +32,12 @@ export type { Report, ReportRow } from './ledger/report.ts';
 export type { UnitOptions } from './ledger/unit.ts';
 export type { Every, Period } from './ledger/window.ts';
 export { exportLedger } from './moving/export-ledger.ts';
-export { type Imported, importLedger, type ImportOptions } from './moving/import-ledger.ts';
+export {
+  type ExportLines,
+  type Imported,
+  importLedger,
+  type ImportOptions,
+} from './moving/import-ledger.ts';
 export type { NoteOptions } from './notes.ts';
 export { openPurse, type Purse } from './purse.ts';
 export type {

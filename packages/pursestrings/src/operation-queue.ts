@@ -15,11 +15,29 @@ import { type EmbeddedStore, isEmbedded, type LedgerStore } from './stores/store
 /** The most operations that may wait for the store; past it new ones are refused. */
 export const MAX_PENDING = 100_000;
 
+/**
+ * A charge so much older than its asking may still be its own: after a failover another server's
+ * clock tells the time.
+ */
+const CLOCK_SLACK_MS = 1000;
+
 /** How many operations in a row may be asked without waiting for the end of a turn. */
 const MAX_ASKED_IN_A_ROW = 32;
 
 /** The most operations that go to the store at once, unless the store wants fewer. */
 const MAX_BATCH = 1024;
+
+/** Nothing is wrong with the store: more is asked of it at once than this process keeps waiting. */
+export class QueueFullError extends StoreError {
+  constructor() {
+    super(
+      'STORE_UNAVAILABLE',
+      'overloaded',
+      `${MAX_PENDING} operations already wait for the store; spend more slowly, or use more processes`,
+      { retryable: true },
+    );
+  }
+}
 
 interface Waiting {
   readonly operation: Operation;
@@ -27,8 +45,8 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
   /** After this it is not asked again, by `performance.now()`. */
   readonly deadlineMs: number;
-  /** What the store's time was at the least when it was first asked. */
-  sinceMs: number;
+  /** When it was first asked, by `performance.now()`. */
+  askedAtMs: number;
   /** It was asked, and no answer came: it may have happened. */
   lost: boolean;
   /** How many operations on its ids have to be answered before it is asked. */
@@ -69,7 +87,6 @@ export class OperationQueue {
   #scheduled = false;
   /** Askings in a row that failed. */
   #failures = 0;
-  #storeNowMs = Number.NEGATIVE_INFINITY;
   #idle: (() => void)[] = [];
 
   constructor(
@@ -98,14 +115,7 @@ export class OperationQueue {
       this.#applied(applied);
       return applied.answers[0] as Answer;
     }
-    if (this.#pending >= MAX_PENDING) {
-      throw new StoreError(
-        'STORE_UNAVAILABLE',
-        'overloaded',
-        `${MAX_PENDING} operations already wait for the store; spend more slowly, or use more processes`,
-        { retryable: true },
-      );
-    }
+    if (this.#pending >= MAX_PENDING) throw new QueueFullError();
     const atOnce = this.#askedAlone(operation);
     if (atOnce !== undefined) return atOnce;
     return new Promise((resolve, reject) => this.#enter(operation, resolve, reject));
@@ -154,7 +164,7 @@ export class OperationQueue {
       resolve,
       reject,
       deadlineMs: performance.now() + this.#patience.retryForMs,
-      sinceMs: Number.NaN,
+      askedAtMs: Number.NaN,
       lost: false,
       blockers: 0,
       followers: undefined,
@@ -218,7 +228,7 @@ export class OperationQueue {
     while (batch.length < this.#batchSize) {
       const waiting = this.#ready.shift();
       if (waiting === undefined) break;
-      waiting.sinceMs = this.#storeNowMs;
+      waiting.askedAtMs = performance.now();
       batch.push(waiting);
     }
     return batch;
@@ -241,10 +251,9 @@ export class OperationQueue {
 
   #answered(batch: readonly Waiting[], applied: Applied): void {
     this.#failures = 0;
-    this.#storeNowMs = applied.nowMs;
     for (const [index, waiting] of batch.entries()) {
       this.#leave(waiting);
-      waiting.resolve(answerTo(waiting, applied.answers[index] as Answer));
+      waiting.resolve(answerTo(waiting, applied.answers[index] as Answer, applied.nowMs));
     }
     this.#applied(applied);
   }
@@ -296,8 +305,10 @@ function operationToAsk({ operation, lost }: Waiting): Operation {
  * What was asked again and is said to be a repetition is the first asking come true, unless somebody
  * else's: an id that was made for it is nobody else's, and a charge that is older than the asking is.
  */
-function answerTo({ operation, lost, sinceMs }: Waiting, answer: Answer): Answer {
+function answerTo({ operation, lost, askedAtMs }: Waiting, answer: Answer, nowMs: number): Answer {
   if (!lost || !('replayed' in answer) || !answer.replayed) return answer;
+  // The store's time at the first asking: its time now, less what has passed here since.
+  const sinceMs = nowMs - (performance.now() - askedAtMs) - CLOCK_SLACK_MS;
   const made = 'fresh' in operation && operation.fresh;
   const charge = 'charge' in answer ? answer.charge : null;
   const ours = made || (charge !== null && charge.atMs >= sinceMs);

@@ -45,6 +45,45 @@ export async function inTime<T>(
 }
 
 /**
+ * Reads something long, of which no part may keep us waiting for ever. It may take as long as it
+ * takes, as long as it goes on.
+ *
+ * @throws StoreError `STORE_UNAVAILABLE` when nothing has come for so long; what the reading throws.
+ */
+export async function* readInTime<T>(
+  read: (signal: AbortSignal) => AsyncIterable<T>,
+  stallMs: number,
+): AsyncGenerator<T> {
+  const controller = new AbortController();
+  const iterator = read(controller.signal)[Symbol.asyncIterator]();
+  let waiting: { readonly sinceMs: number; readonly reject: (error: unknown) => void } | undefined;
+  // One timer for the whole: there may be millions of records.
+  const watch = setInterval(() => {
+    if (waiting === undefined || performance.now() - waiting.sinceMs < stallMs) return;
+    const error = noAnswer('STORE_UNAVAILABLE', stallMs);
+    waiting.reject(error);
+    controller.abort(error);
+  }, stallMs / 4);
+  try {
+    for (;;) {
+      const next = await new Promise<IteratorResult<T>>((resolve, reject) => {
+        waiting = { sinceMs: performance.now(), reject };
+        iterator.next().then(resolve, reject);
+      });
+      waiting = undefined;
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    clearInterval(watch);
+    // One that hangs ends when its connection does; whoever stops early waits for the rest.
+    const ended = iterator.return?.();
+    if (controller.signal.aborted) ended?.catch(() => undefined);
+    else await ended;
+  }
+}
+
+/**
  * Asks something that may be asked any number of times, until it is answered or the patience ends.
  *
  * @throws what the last asking threw.

@@ -2,7 +2,7 @@ import type { LedgerRecord } from './ledger/audit.ts';
 import type { Policy } from './ledger/policy.ts';
 import type { Applied, ChargeRecord, HoldRecord, Operation } from './ledger/records.ts';
 import type { Total } from './ledger/report.ts';
-import { askUntilAnswered, type Patience } from './patience.ts';
+import { askUntilAnswered, type Patience, readInTime } from './patience.ts';
 import {
   type BalancePage,
   type BalanceQuery,
@@ -15,6 +15,9 @@ import {
   type Page,
   type TotalsQuery,
 } from './stores/store.ts';
+
+/** A page of a whole ledger may take so many times as long as an operation. */
+const PAGES_TAKE_TIME = 12;
 
 /**
  * A store that is reached over a network, asked with patience: what may be asked any number of times
@@ -55,32 +58,32 @@ export class PatientStore implements LedgerStore {
   }
 
   readBalances(query: BalanceQuery): Promise<BalancePage> {
-    return this.#read(() => this.#store.readBalances(query));
+    return this.#read((signal) => this.#store.readBalances(query, signal));
   }
 
   readHolds(query: HoldQuery): Promise<Page<HoldRecord>> {
-    return this.#read(() => this.#store.readHolds(query));
+    return this.#read((signal) => this.#store.readHolds(query, signal));
   }
 
   readJournal(query: JournalQuery): Promise<Page<ChargeRecord>> {
-    return this.#read(() => this.#store.readJournal(query));
+    return this.#read((signal) => this.#store.readJournal(query, signal));
   }
 
   readTotals(query: TotalsQuery): Promise<readonly Total[]> {
-    return this.#read(() => this.#store.readTotals(query));
+    return this.#read((signal) => this.#store.readTotals(query, signal));
   }
 
   readPolicy(): Promise<Policy> {
-    return this.#read(() => this.#store.readPolicy());
+    return this.#read((signal) => this.#store.readPolicy(signal));
   }
 
   /** Written at the first asking, it is found at the second under the revision it was to have. */
   writePolicy(policy: Policy, expectedRevision: number): Promise<Policy> {
-    return this.#ask(() => this.#store.writePolicy(policy, expectedRevision));
+    return this.#ask((signal) => this.#store.writePolicy(policy, expectedRevision, signal));
   }
 
   readNote(key: string): Promise<string | null> {
-    return this.#read(() => this.#store.readNote(key));
+    return this.#read((signal) => this.#store.readNote(key, signal));
   }
 
   /**
@@ -88,27 +91,28 @@ export class PatientStore implements LedgerStore {
    * written, and win: whoever keeps notes must bear with an old one.
    */
   writeNote(key: string, text: string | null, expiresAtMs: number): Promise<void> {
-    return this.#ask(() => this.#store.writeNote(key, text, expiresAtMs));
+    return this.#ask((signal) => this.#store.writeNote(key, text, expiresAtMs, signal));
   }
 
   /** A snapshot is not begun again: whoever reads it has read a part of it. */
   readLedger(scope?: LedgerScope): AsyncIterable<LedgerRecord> {
-    return this.#store.readLedger(scope);
+    const stallMs = this.#patience.operationTimeoutMs * PAGES_TAKE_TIME;
+    return readInTime((signal) => this.#store.readLedger(scope, signal), stallMs);
   }
 
   writeLedger(records: readonly LedgerRecord[], revision: number): Promise<boolean> {
-    return this.#ask(() => this.#store.writeLedger(records, revision));
+    return this.#ask((signal) => this.#store.writeLedger(records, revision, signal));
   }
 
   close(): Promise<void> {
     return this.#store.close();
   }
 
-  #read<T>(call: () => Promise<T>): Promise<T> {
+  #read<T>(call: (signal: AbortSignal) => Promise<T>): Promise<T> {
     return askUntilAnswered(call, this.#patience, 'STORE_UNAVAILABLE');
   }
 
-  #ask<T>(call: () => Promise<T>): Promise<T> {
+  #ask<T>(call: (signal: AbortSignal) => Promise<T>): Promise<T> {
     return askUntilAnswered(call, this.#patience);
   }
 }

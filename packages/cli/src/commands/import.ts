@@ -35,7 +35,9 @@ export function addImport(program: Command, terminal: Terminal): void {
       const place = placeOf(options);
       const imported = await withStore(place, false, (store) => {
         const progress = fileProgress(terminal, 'importing', sizeOf(file));
-        return importLedger(store, linesOf(file, progress)).finally(() => progress.clear());
+        // A file is read twice, so that one which is damaged changes nothing.
+        const lines = file === '-' ? linesOf(file, progress) : () => linesOf(file, progress);
+        return importLedger(store, lines).finally(() => progress.clear());
       });
       if (options.json) return printJson(terminal, imported);
       const where = `${JSON.stringify(imported.ledger)} of ${shownUrl(place.store)}`;

@@ -21,7 +21,8 @@ const EXPORTED = 'exported: this ledger was moved to another store';
  *
  * @param store The ledger's store. It stays open.
  * @throws PurseError `OPEN_HOLDS`: holds are open; settle or release them, or let them expire.
- * @throws PurseError `LEDGER_CHANGED`: something was charged while the ledger was exported.
+ * @throws PurseError `LEDGER_CHANGED`: something was charged, or the policy was changed, while the
+ *   ledger was exported.
  * @throws StoreError
  * @example
  * ```ts
@@ -55,6 +56,7 @@ export async function* exportLedger(store: LedgerStore): AsyncGenerator<string> 
       yield* writer.record(record);
     }
     await refuseLaterCharges(source, last);
+    await refuseLaterPolicy(source, desk.rulebook.policy);
     yield writer.trailer();
     whole = true;
   } finally {
@@ -112,6 +114,18 @@ async function refuseLaterCharges(store: LedgerStore, last: string | undefined):
     'LEDGER_CHANGED',
     `Charge ${JSON.stringify(items[0]?.id ?? last)} was recorded while the ledger ` +
       `${JSON.stringify(store.ledger)} was exported; stop what spends from it, then export again`,
+    { retryable: true },
+  );
+}
+
+/** A limit that came after the header would be lost, and so would what was reserved after a thaw. */
+async function refuseLaterPolicy(store: LedgerStore, exported: Policy): Promise<void> {
+  const { revision } = await store.readPolicy();
+  if (revision === exported.revision) return;
+  throw new PurseError(
+    'LEDGER_CHANGED',
+    `The limits or freezes of the ledger ${JSON.stringify(store.ledger)} were changed while it was ` +
+      `exported; leave them alone, then export again`,
     { retryable: true },
   );
 }

@@ -13,6 +13,9 @@ export interface Imported extends Counts {
   readonly ledger: string;
 }
 
+/** The lines of an export, without their line ends. */
+export type ExportLines = Iterable<string> | AsyncIterable<string>;
+
 /** How an import is carried out. */
 export interface ImportOptions {
   /** Is told now and then how many records are written. */
@@ -31,7 +34,8 @@ const MAX_CHARACTERS_AT_ONCE = 1_000_000;
  * importing the same export again, from its first line.
  *
  * @param store The store to import into. It stays open.
- * @param lines The lines of the export, without their line ends.
+ * @param lines The lines of the export, or a function that gives them from the first one on: then
+ *   they are read twice, and nothing is written unless all of them are sound and add up.
  * @throws PurseError `INVALID_EXPORT`: a line cannot be read, or lines are missing or were changed.
  * @throws PurseError `LEDGER_NOT_EMPTY`: the ledger was used before; choose another name.
  * @throws PurseError `IMPORT_FAILED`: what was written does not add up to what was exported.
@@ -50,18 +54,18 @@ const MAX_CHARACTERS_AT_ONCE = 1_000_000;
  */
 export async function importLedger(
   store: LedgerStore,
-  lines: Iterable<string> | AsyncIterable<string>,
+  lines: ExportLines | (() => ExportLines),
   options: ImportOptions = {},
 ): Promise<Imported> {
+  const given = typeof lines === 'function' ? lines : undefined;
+  if (given !== undefined) await checkLines(given());
   const target = PatientStore.on(store, DEFAULT_PATIENCE);
   const reader = new LineReader();
   let writer: RecordWriter | undefined;
   let header: Header | undefined;
-  for await (const line of lines) {
+  for await (const line of given?.() ?? (lines as ExportLines)) {
     if (header === undefined || writer === undefined) {
-      header = reader.header(line);
-      // Bad limits or units are found before anything is written.
-      compilePolicy({ ...header.policy, revision: 0 });
+      header = readHeader(reader, line);
       writer = new RecordWriter(target, await begin(target, header), options);
       continue;
     }
@@ -75,6 +79,29 @@ export async function importLedger(
   await release(target, header, writer.revision);
   const { envelopes, holds, charges, totals } = trailer;
   return { ledger: target.ledger, envelopes, holds, charges, totals };
+}
+
+/** Bad limits or units are found before anything is written. */
+function readHeader(reader: LineReader, line: string): Header {
+  const header = reader.header(line);
+  compilePolicy({ ...header.policy, revision: 0 });
+  return header;
+}
+
+/** Reads an export to its end, and adds it up. */
+async function checkLines(lines: ExportLines): Promise<void> {
+  const reader = new LineReader();
+  const auditor = new Auditor();
+  let begun = false;
+  for await (const line of lines) {
+    const record = begun ? reader.record(line) : null;
+    if (!begun) readHeader(reader, line);
+    begun = true;
+    if (record !== null) auditor.add(record);
+  }
+  if (!begun) throw nothingToImport();
+  reader.finish();
+  refuseMismatch(auditor.finish());
 }
 
 /** Gathers records and writes many at a time. */
@@ -118,7 +145,7 @@ class RecordWriter {
 async function begin(store: LedgerStore, header: Header): Promise<number> {
   const standing = await store.readPolicy();
   if (standing.freezes.some(({ reason }) => reason === underWay(header))) return standing.revision;
-  if (standing.revision !== 0 || !(await isEmpty(store))) throw notEmpty(store);
+  if (standing.revision !== 0 || !(await read(() => isEmpty(store)))) throw notEmpty(store);
   const { units } = header.policy;
   const freezes = [{ where: {}, reason: underWay(header) }];
   const marked = await store.writePolicy({ revision: 0, units, limits: [], freezes }, 0);
@@ -126,21 +153,15 @@ async function begin(store: LedgerStore, header: Header): Promise<number> {
   return marked.revision;
 }
 
+/** True when nothing at all is recorded: no resolved hold either, and no refusal in a total. */
 async function isEmpty(store: LedgerStore): Promise<boolean> {
-  const [envelopes, holds, charges] = await Promise.all([
-    store.readBalances({ size: 1 }),
-    store.readHolds({ size: 1 }),
-    store.readJournal({ size: 1 }),
-  ]);
-  return [envelopes, holds, charges].every(({ items }) => items.length === 0);
+  for await (const _ of store.readLedger('whole')) return false;
+  return true;
 }
 
 /** Reads back what was written. Only what a store forgets by its own clock may be less. */
 async function compare(store: LedgerStore, trailer: Trailer): Promise<void> {
-  const { counts, sums, audit } = await askUntilAnswered(() => readBack(store), {
-    operationTimeoutMs: Number.POSITIVE_INFINITY,
-    retryForMs: DEFAULT_PATIENCE.retryForMs,
-  });
+  const { counts, sums, audit } = await read(() => readBack(store));
   const same =
     counts.envelopes === trailer.envelopes &&
     counts.charges === trailer.charges &&
@@ -148,7 +169,11 @@ async function compare(store: LedgerStore, trailer: Trailer): Promise<void> {
     counts.totals <= trailer.totals &&
     JSON.stringify(sums) === JSON.stringify(trailer.sums);
   if (!same) throw different(store, counts, trailer);
-  const [mismatch] = audit.mismatches;
+  refuseMismatch(audit);
+}
+
+function refuseMismatch({ mismatches }: Audit): void {
+  const [mismatch] = mismatches;
   if (mismatch === undefined) return;
   const { envelope, field, recorded, expected } = mismatch;
   throw new PurseError(
@@ -157,6 +182,12 @@ async function compare(store: LedgerStore, trailer: Trailer): Promise<void> {
       `${expected}, steps of ${envelope.unit}: the ledger that was exported does not add up. ` +
       `Run purse verify on it`,
   );
+}
+
+/** A reading of everything that breaks off is begun again; it may take as long as it takes. */
+function read<T>(work: () => Promise<T>): Promise<T> {
+  const { retryForMs } = DEFAULT_PATIENCE;
+  return askUntilAnswered(work, { operationTimeoutMs: Number.POSITIVE_INFINITY, retryForMs });
 }
 
 async function readBack(

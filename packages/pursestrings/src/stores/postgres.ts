@@ -188,59 +188,79 @@ class PostgresStore implements LedgerStore {
     return this.#apply(operations, false, signal);
   }
 
-  async readBalances(query: BalanceQuery): Promise<BalancePage> {
+  async readBalances(query: BalanceQuery, signal?: AbortSignal): Promise<BalancePage> {
     const call = balancesCall(this.ledger, this.#options.clock?.now(), query);
-    const text = await this.#read<BalancesText>(call);
+    const text = await this.#read<BalancesText>(call, signal);
     return readBalancePage(text ?? { items: null, now: 0, revision: null }, query);
   }
 
-  async readHolds(query: HoldQuery): Promise<Page<HoldRecord>> {
-    const text = await this.#read<HoldsText>(holdsCall(this.ledger, query));
+  async readHolds(query: HoldQuery, signal?: AbortSignal): Promise<Page<HoldRecord>> {
+    const text = await this.#read<HoldsText>(holdsCall(this.ledger, query), signal);
     return readHoldPage(text ?? { items: null, envelopes: null, terms: null }, query);
   }
 
-  async readJournal(query: JournalQuery): Promise<Page<ChargeRecord>> {
-    const text = await this.#read<JournalText>(journalCall(this.ledger, query));
+  async readJournal(query: JournalQuery, signal?: AbortSignal): Promise<Page<ChargeRecord>> {
+    const text = await this.#read<JournalText>(journalCall(this.ledger, query), signal);
     return readJournalPage(text ?? { items: [], next: null }, query);
   }
 
-  async readTotals(query: TotalsQuery): Promise<readonly Total[]> {
-    if (this.#denials.any) await this.#apply([], true, undefined);
-    return readTotals(await this.#read<TotalsText & object>(totalsCall(this.ledger, query)));
+  async readTotals(query: TotalsQuery, signal?: AbortSignal): Promise<readonly Total[]> {
+    if (this.#denials.any) await this.#apply([], true, signal);
+    const call = totalsCall(this.ledger, query);
+    return readTotals(await this.#read<TotalsText & object>(call, signal));
   }
 
-  async *readLedger(scope: LedgerScope = 'balances'): AsyncIterable<LedgerRecord> {
-    if (scope === 'whole' && this.#denials.any) await this.#apply([], true, undefined);
-    yield* this.#database.stream((query) =>
-      readSnapshot(query, this.#database.schema, this.ledger, scope),
+  async *readLedger(
+    scope: LedgerScope = 'balances',
+    signal?: AbortSignal,
+  ): AsyncIterable<LedgerRecord> {
+    if (scope === 'whole' && this.#denials.any) await this.#apply([], true, signal);
+    yield* this.#database.stream(
+      (query) => readSnapshot(query, this.#database.schema, this.ledger, scope),
+      signal,
     );
   }
 
-  async writeLedger(records: readonly LedgerRecord[], revision: number): Promise<boolean> {
+  async writeLedger(
+    records: readonly LedgerRecord[],
+    revision: number,
+    signal?: AbortSignal,
+  ): Promise<boolean> {
     const args = `${literal(this.ledger)},${revision},${literal(recordsText(records))}::json`;
-    return (await this.#database.call<boolean>('write_ledger', args, 'write')) === true;
+    return (await this.#database.call<boolean>('write_ledger', args, 'write', signal)) === true;
   }
 
-  async readPolicy(): Promise<Policy> {
-    return readPolicy(await this.#read({ name: 'read_policy', args: literal(this.ledger) }));
+  async readPolicy(signal?: AbortSignal): Promise<Policy> {
+    return readPolicy(
+      await this.#read({ name: 'read_policy', args: literal(this.ledger) }, signal),
+    );
   }
 
-  async writePolicy(policy: Policy, expectedRevision: number): Promise<Policy> {
+  async writePolicy(
+    policy: Policy,
+    expectedRevision: number,
+    signal?: AbortSignal,
+  ): Promise<Policy> {
     const args = `${literal(this.ledger)},${literal(JSON.stringify(policy))},${expectedRevision}`;
-    return readPolicy(await this.#database.call('write_policy', args, 'write'));
+    return readPolicy(await this.#database.call('write_policy', args, 'write', signal));
   }
 
-  async readNote(key: string): Promise<string | null> {
+  async readNote(key: string, signal?: AbortSignal): Promise<string | null> {
     const call = readNoteCall(this.ledger, this.#options.clock?.now(), key);
-    return noteText(await this.#read<string>(call));
+    return noteText(await this.#read<string>(call, signal));
   }
 
-  async writeNote(key: string, text: string | null, expiresAtMs: number): Promise<void> {
+  async writeNote(
+    key: string,
+    text: string | null,
+    expiresAtMs: number,
+    signal?: AbortSignal,
+  ): Promise<void> {
     const { clock, synchronousCommit } = this.#options;
     const hasty = synchronousCommit === 'off';
     const note = { key, text, expiresAtMs, clockMs: clock?.now(), hasty };
     const { name, args } = writeNoteCall(this.ledger, note);
-    await this.#database.call(name, args, 'write');
+    await this.#database.call(name, args, 'write', signal);
   }
 
   /** Ends the connections that it opened, for every ledger of this store; a client of the caller's stays open. */
@@ -254,8 +274,8 @@ class PostgresStore implements LedgerStore {
     await this.#database.close();
   }
 
-  #read<T>({ name, args }: Call): Promise<T | null> {
-    return this.#database.call<T>(name, args);
+  #read<T>({ name, args }: Call, signal: AbortSignal | undefined): Promise<T | null> {
+    return this.#database.call<T>(name, args, 'read', signal);
   }
 
   /** Asks for a batch. One that collided with another is asked again, with care. */

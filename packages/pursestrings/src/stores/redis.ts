@@ -27,6 +27,7 @@ import type {
   Retention,
   TotalsQuery,
 } from './store.ts';
+import { untilAborted } from './until-aborted.ts';
 
 export type { IoRedisClient, NodeRedisClient, RedisClient } from './redis/connection.ts';
 export type { ReplicaOptions } from './redis/server.ts';
@@ -106,7 +107,8 @@ class RedisStore implements LedgerStore {
   readonly #reader: RedisReader;
   readonly #notes: RedisNotes;
   readonly #retention: readonly [journalMs: number, maxEnvelopes: number];
-  #opening: Promise<void> | undefined;
+  #open = false;
+  #looking: Promise<void> | undefined;
 
   constructor(ledger: string, options: RedisOptions, server: RedisServer) {
     this.ledger = ledger;
@@ -124,7 +126,7 @@ class RedisStore implements LedgerStore {
   }
 
   async apply(operations: readonly Operation[], signal?: AbortSignal): Promise<Applied> {
-    await this.#opened();
+    await this.#opened(signal);
     if (operations.length === 0) return this.#applyNothing(signal);
     if (operations.length <= MAX_BATCH) return this.#applyBatch(operations, signal);
     const batches: Promise<Applied>[] = [];
@@ -134,59 +136,75 @@ class RedisStore implements LedgerStore {
     return joined(await Promise.allSettled(batches));
   }
 
-  async readBalances(query: BalanceQuery): Promise<BalancePage> {
-    await this.#opened();
+  async readBalances(query: BalanceQuery, signal?: AbortSignal): Promise<BalancePage> {
+    await this.#opened(signal);
     const nowMs = this.#options.clock?.now();
-    return this.#reader.balances(query, nowMs === undefined ? '' : String(nowMs));
+    return this.#reader.until(signal).balances(query, nowMs === undefined ? '' : String(nowMs));
   }
 
-  async readHolds(query: HoldQuery): Promise<Page<HoldRecord>> {
-    await this.#opened();
-    return this.#reader.holds(query);
+  async readHolds(query: HoldQuery, signal?: AbortSignal): Promise<Page<HoldRecord>> {
+    await this.#opened(signal);
+    return this.#reader.until(signal).holds(query);
   }
 
-  async readJournal(query: JournalQuery): Promise<Page<ChargeRecord>> {
-    await this.#opened();
-    return this.#reader.journal(query);
+  async readJournal(query: JournalQuery, signal?: AbortSignal): Promise<Page<ChargeRecord>> {
+    await this.#opened(signal);
+    return this.#reader.until(signal).journal(query);
   }
 
-  async readTotals(query: TotalsQuery): Promise<readonly Total[]> {
-    await this.#opened();
-    return this.#reader.totals(query);
+  async readTotals(query: TotalsQuery, signal?: AbortSignal): Promise<readonly Total[]> {
+    await this.#opened(signal);
+    return this.#reader.until(signal).totals(query);
   }
 
-  async *readLedger(scope: LedgerScope = 'balances'): AsyncIterable<LedgerRecord> {
-    await this.#opened();
-    yield* new RedisSnapshot(this.#server, this.#keys, this.#reader).records(scope);
+  async *readLedger(
+    scope: LedgerScope = 'balances',
+    signal?: AbortSignal,
+  ): AsyncIterable<LedgerRecord> {
+    await this.#opened(signal);
+    yield* new RedisSnapshot(this.#server, this.#keys, this.#reader, signal).records(scope);
   }
 
-  async writeLedger(records: readonly LedgerRecord[], revision: number): Promise<boolean> {
-    await this.#opened();
+  async writeLedger(
+    records: readonly LedgerRecord[],
+    revision: number,
+    signal?: AbortSignal,
+  ): Promise<boolean> {
+    await this.#opened(signal);
     const grounds = new GroundList();
     const texts = records.map((record) => recordText(record, grounds));
     const args = [this.#header(grounds), String(revision), ...texts];
-    return (await this.#server.write(WRITE_SCRIPT, this.#keys, args)) === 1;
+    return (await this.#server.write(WRITE_SCRIPT, this.#keys, args, signal)) === 1;
   }
 
-  async readPolicy(): Promise<Policy> {
-    await this.#opened();
-    return readPolicy(await this.#server.read(POLICY_SCRIPT, this.#keys, []));
+  async readPolicy(signal?: AbortSignal): Promise<Policy> {
+    await this.#opened(signal);
+    return readPolicy(await this.#server.read(POLICY_SCRIPT, this.#keys, [], signal));
   }
 
-  async writePolicy(policy: Policy, expectedRevision: number): Promise<Policy> {
-    await this.#opened();
+  async writePolicy(
+    policy: Policy,
+    expectedRevision: number,
+    signal?: AbortSignal,
+  ): Promise<Policy> {
+    await this.#opened(signal);
     const args = [String(expectedRevision), JSON.stringify(policy)];
-    return readPolicy(await this.#server.write(POLICY_SCRIPT, this.#keys, args));
+    return readPolicy(await this.#server.write(POLICY_SCRIPT, this.#keys, args, signal));
   }
 
-  async readNote(key: string): Promise<string | null> {
-    await this.#opened();
-    return this.#notes.read(key);
+  async readNote(key: string, signal?: AbortSignal): Promise<string | null> {
+    await this.#opened(signal);
+    return this.#notes.read(key, signal);
   }
 
-  async writeNote(key: string, text: string | null, expiresAtMs: number): Promise<void> {
-    await this.#opened();
-    await this.#notes.write(key, text, expiresAtMs);
+  async writeNote(
+    key: string,
+    text: string | null,
+    expiresAtMs: number,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    await this.#opened(signal);
+    await this.#notes.write(key, text, expiresAtMs, signal);
   }
 
   /** Closes the connection, for every ledger of this store, unless the caller opened it. */
@@ -200,7 +218,7 @@ class RedisStore implements LedgerStore {
       return await this.#applyBatch([], signal);
     } catch (error) {
       if (!StoreError.isInstance(error) || !UNWRITABLE.has(error.failure)) throw error;
-      const { nowMs } = await this.readBalances({ keys: [] });
+      const { nowMs } = await this.readBalances({ keys: [] }, signal);
       return { answers: [], expiries: [], nowMs };
     }
   }
@@ -224,20 +242,25 @@ class RedisStore implements LedgerStore {
   }
 
   /** Makes sure, once, that the server keeps what it is given and that we can read what it has. */
-  #opened(): Promise<void> {
-    this.#opening ??= this.#open().catch((error: unknown) => {
-      this.#opening = undefined;
-      throw error;
-    });
-    return this.#opening;
+  #opened(signal?: AbortSignal): Promise<void> | undefined {
+    return this.#open ? undefined : this.#waitToOpen(signal);
   }
 
-  async #open(): Promise<void> {
+  /** A look that failed, or that hangs, is nobody else's: the next one who comes looks again. */
+  async #waitToOpen(signal: AbortSignal | undefined): Promise<void> {
+    const looking = (this.#looking ??= this.#look(signal));
+    try {
+      await untilAborted(looking, signal);
+      this.#open = true;
+    } finally {
+      if (this.#looking === looking) this.#looking = undefined;
+    }
+  }
+
+  async #look(signal: AbortSignal | undefined): Promise<void> {
     if (this.#options.checkEviction === false) return;
-    const [memory, schema] = (await this.#server.read(SERVER_SCRIPT, this.#keys, [])) as [
-      string,
-      string,
-    ];
+    const answer = await this.#server.read(SERVER_SCRIPT, this.#keys, [], signal);
+    const [memory, schema] = answer as [string, string];
     checkEviction(memory);
     if (Number(schema) > SCHEMA) throw newerSchema(this.ledger, schema);
   }

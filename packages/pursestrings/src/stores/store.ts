@@ -58,14 +58,18 @@ export interface LedgerStore {
    *   `OUTCOME_UNKNOWN`: it may have been, or may still be. `retryable` says whether asking again may help.
    */
   apply(operations: readonly Operation[], signal?: AbortSignal): Promise<Applied>;
-  /** Reads envelopes, in an order that stays while they are paged through. */
-  readBalances(query: BalanceQuery): Promise<BalancePage>;
+  /**
+   * Reads envelopes, in an order that stays while they are paged through.
+   *
+   * @param signal As that of `apply`; all that follows takes one too.
+   */
+  readBalances(query: BalanceQuery, signal?: AbortSignal): Promise<BalancePage>;
   /** Reads holds in the order of their ids. */
-  readHolds(query: HoldQuery): Promise<Page<HoldRecord>>;
+  readHolds(query: HoldQuery, signal?: AbortSignal): Promise<Page<HoldRecord>>;
   /** Reads the journal in the order of time. */
-  readJournal(query: JournalQuery): Promise<Page<ChargeRecord>>;
+  readJournal(query: JournalQuery, signal?: AbortSignal): Promise<Page<ChargeRecord>>;
   /** Adds up the running totals of a span of whole quarter-hours, by label set. */
-  readTotals(query: TotalsQuery): Promise<readonly Total[]>;
+  readTotals(query: TotalsQuery, signal?: AbortSignal): Promise<readonly Total[]>;
   /**
    * Reads every envelope, then every open hold and every journal row, in one snapshot. Lines of
    * envelopes that were forgotten with their windows are left out.
@@ -73,7 +77,7 @@ export interface LedgerStore {
    * `'whole'`: also the resolved holds that are still remembered and, last, every running total; and
    * the journal in its order, the oldest first.
    */
-  readLedger(scope?: LedgerScope): AsyncIterable<LedgerRecord>;
+  readLedger(scope?: LedgerScope, signal?: AbortSignal): AsyncIterable<LedgerRecord>;
   /**
    * Writes records of another ledger as they are, for `importLedger`: it decides nothing, adds
    * nothing up and resolves nothing, so that a charge moves no envelope and no total. All of a call
@@ -87,19 +91,23 @@ export interface LedgerStore {
    * @param revision What the policy's revision must be. Where it is another, nothing is written and
    *   the answer is `false`: a repetition that comes late must not overwrite a ledger in use.
    */
-  writeLedger(records: readonly LedgerRecord[], revision: number): Promise<boolean>;
-  readPolicy(): Promise<Policy>;
+  writeLedger(
+    records: readonly LedgerRecord[],
+    revision: number,
+    signal?: AbortSignal,
+  ): Promise<boolean>;
+  readPolicy(signal?: AbortSignal): Promise<Policy>;
   /**
    * Replaces the policy when its revision is still the expected one, and counts it up; else
    * changes nothing. Either way it answers with the policy that stands.
    */
-  writePolicy(policy: Policy, expectedRevision: number): Promise<Policy>;
+  writePolicy(policy: Policy, expectedRevision: number, signal?: AbortSignal): Promise<Policy>;
   /**
    * Reads a note; `null` when there is none, or its time is past by the store's clock.
    *
    * @param key 1 to 256 characters of Unicode text.
    */
-  readNote(key: string): Promise<string | null>;
+  readNote(key: string, signal?: AbortSignal): Promise<string | null>;
   /**
    * Keeps a note until a time, in place of the one that had its key; `null` takes it away, and so
    * does a time that is past. The writing that arrives last wins: a repetition that comes late may
@@ -113,7 +121,12 @@ export interface LedgerStore {
    * @param text At most 65,536 characters of Unicode text.
    * @param expiresAtMs A whole number, at most 400 days from now.
    */
-  writeNote(key: string, text: string | null, expiresAtMs: number): Promise<void>;
+  writeNote(
+    key: string,
+    text: string | null,
+    expiresAtMs: number,
+    signal?: AbortSignal,
+  ): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -16,10 +16,15 @@ export interface Child {
 
 /**
  * Starts a script that stands beside the tests. It does not outlive the test. With a directory to
- * keep compiled code in, the next child is there much sooner.
+ * keep compiled code in, the next child is there much sooner. `flags` are Node's own.
  */
-export function startChild(script: URL, args: readonly string[], compiled = ''): Child {
-  const child = spawn(process.execPath, [fileURLToPath(script), ...args], {
+export function startChild(
+  script: URL,
+  args: readonly string[],
+  compiled = '',
+  flags: readonly string[] = [],
+): Child {
+  const child = spawn(process.execPath, [...flags, fileURLToPath(script), ...args], {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, NODE_OPTIONS: '', NODE_COMPILE_CACHE: compiled },
   });

@@ -183,7 +183,45 @@ describe('an export', () => {
   });
 });
 
+describe('an export', () => {
+  test.each([
+    ['a limit', (purse: Purse) => purse.setLimit({ name: 'late', cap: { usd: 1 } })],
+    ['a thaw', (purse: Purse) => purse.unfreeze({})],
+  ])('during which the policy was changed fails: %s', async (_, change) => {
+    const { store, purse } = await spent();
+    const lines = exportLedger(store);
+    await lines.next();
+    await change(purse);
+    await expect(Array.fromAsync(lines)).rejects.toMatchObject({ code: 'LEDGER_CHANGED' });
+    expect(await purse.freezes()).toEqual([]);
+  });
+});
+
 describe('an import', () => {
+  test('of lines that can be read twice writes nothing unless they are sound', async () => {
+    const { store } = await spent();
+    const lines = await exported(store);
+    const target = memory();
+    const at = lines.findIndex((line) => line.includes('"kind":"charge"'));
+    for (const damaged of [[], lines.slice(0, -1), lines.toSpliced(at, 1), lines.with(at, '{')]) {
+      await expect(importLedger(target, () => damaged)).rejects.toMatchObject({
+        code: 'INVALID_EXPORT',
+      });
+      expect((await target.readPolicy()).revision).toBe(0);
+      expect(await Array.fromAsync(target.readLedger('whole'))).toEqual([]);
+    }
+    await importLedger(target, () => lines);
+    expect(await seen(target)).toEqual(await seen(store));
+  });
+
+  test('refuses a ledger of which only a resolved hold is left', async () => {
+    const lines = await exported((await spent()).store);
+    const target = memory();
+    const purse = await openPurse({ store: target, uncovered: 'allow' });
+    await (await purse.reserve({ usd: 1 })).release();
+    await expect(importLedger(target, lines)).rejects.toMatchObject({ code: 'LEDGER_NOT_EMPTY' });
+  });
+
   test('refuses a ledger that was used before', async () => {
     const lines = await exported((await spent()).store);
     const inUse = { code: 'LEDGER_NOT_EMPTY' };

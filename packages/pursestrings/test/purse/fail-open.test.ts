@@ -1,5 +1,7 @@
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { openPurse, type Purse, type PurseOptions, StoreError } from '../../src/index.ts';
+import { FailOpen } from '../../src/fail-open.ts';
+import { QueueFullError } from '../../src/operation-queue.ts';
 import { memory } from '../../src/stores/memory.ts';
 import type { EmbeddedStore } from '../../src/stores/store.ts';
 import { balanceOf, charges, makePurse } from '../stores/fixture.ts';
@@ -155,6 +157,37 @@ test('a purse that is closed while its store is away says what is not recorded',
   await purse.close();
   expect(warnings).toEqual(['PURSE_STORE_UNREACHABLE', 'PURSE_SPEND_NOT_RECORDED']);
   expect(errors.at(-1)).toMatchObject({ message: expect.stringContaining('"h"') });
+});
+
+test('once a purse is closed, what it told of is never recorded after all', async () => {
+  const { line, purse, truth } = await open({ operationTimeoutMs: 300, retryForMs: 50 });
+  line.fate = () => 'refused';
+  await (await purse.reserve({ usd: 4 }, {}, { id: 'h' })).settle();
+  // A probe is on its way while the purse is closed, and ends afterwards.
+  let hanging = 0;
+  line.fate = () => (hanging++ === 0 ? 'hangs' : 'refused');
+  await vi.waitFor(() => expect(hanging).toBe(1));
+  await purse.close();
+  line.fate = () => 'arrives';
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect(await charges(truth)).toEqual([]);
+});
+
+test('more than may wait is no outage: no limit is lifted for it', async () => {
+  const { line, server, truth, warnings } = await open();
+  const failOpen = new FailOpen(
+    remoteStore(server, line),
+    { operationTimeoutMs: 50, retryForMs: 100 },
+    () => undefined,
+  );
+  const full = failOpen.recordOrOwe(
+    'h',
+    () => Promise.reject(new QueueFullError()),
+    () => 'owed',
+  );
+  await expect(full).rejects.toMatchObject({ failure: 'overloaded', retryable: true });
+  expect([failOpen.isDown, failOpen.owed, warnings]).toEqual([false, 0, []]);
+  expect(await charges(truth)).toEqual([]);
 });
 
 test('a purse that is closed when its store is back records first', async () => {

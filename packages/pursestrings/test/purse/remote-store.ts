@@ -90,17 +90,19 @@ export function remoteStore(store: EmbeddedStore, line: Line, batches?: Batches)
       if (operations.length > 0) line.batches.push(operations.map(({ id }) => id));
       return line.carry(() => copied(store.applySync(operations.map(lookedUp))), signal);
     },
-    readBalances: (query) => line.carry(() => store.readBalances(query)),
-    readHolds: (query) => line.carry(() => store.readHolds(query)),
-    readJournal: (query) => line.carry(() => store.readJournal(query)),
-    readTotals: (query) => line.carry(() => store.readTotals(query)),
-    readPolicy: () => line.carry(() => store.readPolicy()),
-    writePolicy: (policy, revision) => line.carry(() => store.writePolicy(policy, revision)),
-    readNote: (key) => line.carry(() => store.readNote(key)),
-    writeNote: (key, text, expiresAtMs) =>
-      line.carry(() => store.writeNote(key, text, expiresAtMs)),
-    readLedger: (scope) => readOver(store, line, scope),
-    writeLedger: (records, revision) => line.carry(() => store.writeLedger(records, revision)),
+    readBalances: (query, signal) => line.carry(() => store.readBalances(query), signal),
+    readHolds: (query, signal) => line.carry(() => store.readHolds(query), signal),
+    readJournal: (query, signal) => line.carry(() => store.readJournal(query), signal),
+    readTotals: (query, signal) => line.carry(() => store.readTotals(query), signal),
+    readPolicy: (signal) => line.carry(() => store.readPolicy(), signal),
+    writePolicy: (policy, revision, signal) =>
+      line.carry(() => store.writePolicy(policy, revision), signal),
+    readNote: (key, signal) => line.carry(() => store.readNote(key), signal),
+    writeNote: (key, text, expiresAtMs, signal) =>
+      line.carry(() => store.writeNote(key, text, expiresAtMs), signal),
+    readLedger: (scope, signal) => readOver(store, line, scope, signal),
+    writeLedger: (records, revision, signal) =>
+      line.carry(() => store.writeLedger(records, revision), signal),
     close: () => store.close(),
   };
 }
@@ -109,8 +111,9 @@ async function* readOver(
   store: LedgerStore,
   line: Line,
   scope: LedgerScope | undefined,
+  signal: AbortSignal | undefined,
 ): AsyncIterable<LedgerRecord> {
-  const records = await line.carry(() => Array.fromAsync(store.readLedger(scope)));
+  const records = await line.carry(() => Array.fromAsync(store.readLedger(scope)), signal);
   yield* records;
 }
 

@@ -103,6 +103,35 @@ test('when the patience ends, the caller is told whether it may have happened', 
   expect((await balanceOf(truth, 'all')).spent).toBe(3);
 });
 
+test('a charge that others made is no answer of ours, also at the first asking of all', async () => {
+  const line = new Line();
+  const clock = manualClock('2026-06-15T12:00:00Z');
+  const past = memory({ clock });
+  const theirs = await makePurse({ store: past, limits: LIMITS });
+  await theirs.charge({ usd: 1 }, {}, { id: 'theirs' });
+  clock.advance(60_000);
+  const purse = await makePurse({ store: remoteStore(past, line), ...QUICK });
+  const announced: string[] = [];
+  purse.on('charge', ({ id }) => announced.push(id));
+  let askings = 0;
+  line.fate = () => (askings++ === 0 ? 'lost' : 'arrives');
+  expect(await purse.charge({ usd: 1 }, {}, { id: 'theirs' })).toMatchObject({ replayed: true });
+  askings = 0;
+  expect(await purse.charge({ usd: 1 }, {}, { id: 'ours' })).toMatchObject({ replayed: false });
+  expect(announced).toEqual(['ours']);
+});
+
+test('a reading of everything that stands still is begun again', async () => {
+  const { line, store, truth } = await remote();
+  await truth.charge({ usd: 1 });
+  const purse = await makePurse({ store, operationTimeoutMs: 20, retryForMs: 20_000 });
+  let askings = 0;
+  // The policy arrives, and then the first of two readings hangs.
+  line.fate = () => (askings++ === 1 ? 'hangs' : 'arrives');
+  expect(await purse.verify()).toMatchObject({ ok: true, charges: 1 });
+  expect([askings, line.aborted]).toEqual([3, 1]);
+});
+
 test('what waits behind a store that is away is told that it was never asked', async () => {
   const { line, store, truth } = await remote({ size: 1, inFlight: 1 });
   const purse = await makePurse({ store, ...IMPATIENT });

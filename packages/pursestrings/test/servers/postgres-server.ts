@@ -17,6 +17,10 @@ export interface PostgresServer {
   start(): Promise<void>;
   /** Ends every process of it at once, as a power cut would. */
   kill(): Promise<void>;
+  /** Stops every process of it where it stands: it keeps its connections and answers nothing. */
+  pause(): void;
+  /** Lets them go on. */
+  resume(): void;
   /** Kills it and takes its directory away. */
   remove(): Promise<void>;
 }
@@ -91,12 +95,27 @@ export async function postgresServer(settings: readonly string[] = []): Promise<
     await gone;
     while (await answers(port)) await sleep(20);
   };
+  const signalAll = (signal: 'SIGSTOP' | 'SIGCONT'): void => {
+    const pid = running?.pid ?? 0;
+    const { stdout } = spawnSync('pgrep', ['-P', String(pid)], { encoding: 'utf8' });
+    for (const each of [pid, ...stdout.split('\n').map(Number)]) {
+      if (each > 0) process.kill(each, signal);
+    }
+  };
   const remove = async (): Promise<void> => {
     await kill();
     await sleep(100);
     await rm(directory, { recursive: true, force: true, maxRetries: 5 });
   };
-  return { url: `postgres://postgres@127.0.0.1:${port}/postgres`, port, start, kill, remove };
+  return {
+    url: `postgres://postgres@127.0.0.1:${port}/postgres`,
+    port,
+    start,
+    kill,
+    pause: () => signalAll('SIGSTOP'),
+    resume: () => signalAll('SIGCONT'),
+    remove,
+  };
 }
 
 /** The newest installed server. */

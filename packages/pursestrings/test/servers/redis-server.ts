@@ -15,6 +15,10 @@ export interface RedisProcess {
   cli(...args: string[]): string;
   /** Ends it at once, as a power loss would: nothing is flushed. */
   kill(): Promise<void>;
+  /** Stops it where it stands: it keeps its connections and answers nothing. */
+  pause(): void;
+  /** Lets it go on. */
+  resume(): void;
   /** Starts it again on the same port, with what it had on disk. */
   start(): Promise<void>;
   /** Ends it and removes its directory. */
@@ -67,6 +71,8 @@ export async function startRedis(args: readonly string[] = []): Promise<RedisPro
     cli: (...words) =>
       execFileSync('redis-cli', ['-p', String(port), ...words], { encoding: 'utf8' }).trim(),
     kill: end,
+    pause: () => void running.kill('SIGSTOP'),
+    resume: () => void running.kill('SIGCONT'),
     start: async () => {
       running = await launch(settings, port);
     },

@@ -4,7 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { redis } from '../../src/stores/redis.ts';
 import { startRedis } from '../servers/redis-server.ts';
 import { makePurse, seeded } from './fixture.ts';
-import { expectNothingLost, spendUntil } from './redis-spender.ts';
+import { expectNothingLost, spendUntil } from './spender.ts';
 
 const KILLS = process.env['PURSE_TEST_LONG'] === '1' ? 40 : 6;
 

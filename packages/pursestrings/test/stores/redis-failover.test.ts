@@ -5,7 +5,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { redis } from '../../src/stores/redis.ts';
 import { startCluster, until } from '../servers/redis-server.ts';
 import { makePurse } from './fixture.ts';
-import { expectNothingLost, expectSound, spendUntil } from './redis-spender.ts';
+import { expectNothingLost, expectSound, spendUntil } from './spender.ts';
 
 const cluster = await startCluster();
 const nodeRedis = createCluster({

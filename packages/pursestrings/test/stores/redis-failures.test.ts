@@ -1,7 +1,4 @@
-import { createServer, type Server, type Socket, connect } from 'node:net';
-import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Redis } from 'ioredis';
 import { createClient, createClientPool } from 'redis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { openPurse } from '../../src/index.ts';
@@ -11,7 +8,6 @@ import type { LedgerStore } from '../../src/stores/store.ts';
 import { type RedisProcess, startRedis } from '../servers/redis-server.ts';
 import { balanceOf, charges, makePurse } from './fixture.ts';
 import { freshPrefixes } from './redis-fixture.ts';
-import { expectNothingLost, spendUntil } from './redis-spender.ts';
 
 const LIMITS = [{ name: 'all', cap: { usd: 1000 } }];
 const prefixes = freshPrefixes();
@@ -208,83 +204,6 @@ describe('a reading of the whole', () => {
     expect(left).toBe(0);
   });
 });
-
-describe('connections that are cut or hang', () => {
-  it.each(['url', 'ioredis'])('lose no answer for good (%s)', async (kind) => {
-    const proxy = await startProxy(server.port);
-    const url = `redis://127.0.0.1:${proxy.port}`;
-    const own = new Redis(url, { lazyConnect: true });
-    own.on('error', () => undefined);
-    onTestFinished(() => own.disconnect());
-    const prefix = prefixes.next();
-    const store = kind === 'url' ? redis(url, { prefix }) : redis(own, { prefix });
-    onTestFinished(() => store.close());
-    const spent = await spendUntil(store, kind, async () => {
-      for (let count = 0; count < 12; count += 1) {
-        await sleep(60);
-        // Answers are withheld first, so that writes happen whose answers are lost.
-        proxy.withhold(count % 3 > 0);
-        await sleep(40);
-        proxy.cut();
-      }
-      if (kind === 'url') {
-        // Half-open: nothing comes back, and nothing says so.
-        proxy.withhold(true);
-        await sleep(100);
-        proxy.leave();
-        await sleep(6500);
-      }
-    });
-    expect(spent.failures).toEqual([]);
-    await expectNothingLost(await makePurse({ store: redis(client, { prefix }) }), spent);
-  });
-});
-
-interface CuttingProxy {
-  readonly port: number;
-  /** From now on answers go nowhere, on the connections that stand. */
-  withhold(withheld: boolean): void;
-  /** Cuts every connection; those that come after are whole. */
-  cut(): void;
-  /** Leaves the connections that stand hanging for good; those that come after are whole. */
-  leave(): void;
-}
-
-async function startProxy(port: number): Promise<CuttingProxy> {
-  let connections: { readonly near: Socket; readonly far: Socket; withheld: boolean }[] = [];
-  const all = new Set<Socket>();
-  const proxy: Server = createServer((near) => {
-    const far = connect(port, '127.0.0.1');
-    const connection = { near, far, withheld: false };
-    connections.push(connection);
-    for (const socket of [near, far]) {
-      all.add(socket);
-      socket.on('error', () => undefined);
-      socket.on('close', () => [near, far].forEach((end) => end.destroy()));
-    }
-    near.on('data', (data: Buffer) => void far.write(data));
-    far.on('data', (data: Buffer) => void (connection.withheld || near.write(data)));
-  }).listen(0, '127.0.0.1');
-  await once(proxy, 'listening');
-  onTestFinished(() => {
-    proxy.close();
-    for (const socket of all) socket.destroy();
-  });
-  const address = proxy.address();
-  return {
-    port: typeof address === 'object' && address !== null ? address.port : 0,
-    withhold: (withheld) => {
-      for (const connection of connections) connection.withheld = withheld;
-    },
-    cut: () => {
-      for (const { near } of connections) near.destroy();
-      connections = [];
-    },
-    leave: () => {
-      connections = [];
-    },
-  };
-}
 
 /** The same store, with somebody listening to what it is asked. */
 function listening(store: LedgerStore, listen: (batch: readonly Operation[]) => void): LedgerStore {

@@ -11,8 +11,12 @@ export interface PostgresConnection {
    * @throws NotSent when the statement never left, else what the client throws.
    */
   query(statement: string, signal?: AbortSignal): Promise<string | null>;
-  /** Sets a connection aside, for statements that belong together. */
-  session(): Promise<Session>;
+  /**
+   * Sets a connection aside, for statements that belong together.
+   *
+   * @param signal As for `query`.
+   */
+  session(signal?: AbortSignal): Promise<Session>;
   /** Ends the connections that the store opened itself. */
   close(): Promise<void>;
 }
@@ -120,11 +124,16 @@ class PgConnection implements PostgresConnection {
     }
   }
 
-  async session(): Promise<Session> {
-    const client = await this.#connect(undefined);
+  async session(signal?: AbortSignal): Promise<Session> {
+    const client = await this.#connect(signal);
+    const drop = (): void => dropConnection(client);
+    signal?.addEventListener('abort', drop, { once: true });
     return {
       query: async (statement) => textOf(rowsOf(await client.query(statement))),
-      release: (sound) => giveBack(client, sound),
+      release: (sound) => {
+        signal?.removeEventListener('abort', drop);
+        giveBack(client, sound);
+      },
     };
   }
 

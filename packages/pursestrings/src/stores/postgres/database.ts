@@ -2,6 +2,7 @@ import { PurseError, StoreError } from '../../errors.ts';
 import type { PostgresConnection, Session, SessionQuery } from './connection.ts';
 import { type Asked, isUnmigrated, storeFailure } from './failure.ts';
 import { checkVersion, migrateSchema } from './schema.ts';
+import { untilAborted } from '../until-aborted.ts';
 
 /** Where a database comes from: the caller's client, or a URL that is opened at the first use. */
 export interface DatabaseSource {
@@ -15,6 +16,7 @@ export class Database {
   readonly schema: string;
   readonly #source: DatabaseSource;
   #ready: Promise<PostgresConnection> | undefined;
+  #prepared: PostgresConnection | undefined;
   #opened: PostgresConnection | undefined;
   #closed = false;
 
@@ -30,25 +32,32 @@ export class Database {
     asked: Asked = 'read',
     signal?: AbortSignal,
   ): Promise<T | null> {
-    return this.#guarded(asked, async (connection) => {
-      const text = await connection.query(`SELECT ${this.schema}.${name}(${args})`, signal);
-      return text === null ? null : (JSON.parse(text) as T);
-    });
+    return this.#guarded(
+      asked,
+      async (connection) => {
+        const text = await connection.query(`SELECT ${this.schema}.${name}(${args})`, signal);
+        return text === null ? null : (JSON.parse(text) as T);
+      },
+      signal,
+    );
   }
 
   /** Calls a function as `call` does, and leaves what goes wrong as the client threw it. */
   async callPlainly(name: string, args: string, signal?: AbortSignal): Promise<string | null> {
-    const connection = await this.#connection();
+    const connection = await this.#connection(signal);
     return connection.query(`SELECT ${this.schema}.${name}(${args})`, signal);
   }
 
   /** Reads piece by piece on a connection set aside, until the reader has enough. */
-  async *stream<T>(work: (query: SessionQuery) => AsyncIterable<T>): AsyncIterable<T> {
-    const connection = await this.#connection();
+  async *stream<T>(
+    work: (query: SessionQuery) => AsyncIterable<T>,
+    signal?: AbortSignal,
+  ): AsyncIterable<T> {
+    const connection = await this.#connection(signal);
     let session: Session | undefined;
     let sound = false;
     try {
-      session = await connection.session();
+      session = await connection.session(signal);
       yield* work(session.query);
       sound = true;
     } catch (error) {
@@ -62,6 +71,7 @@ export class Database {
   failure(error: unknown, asked: Asked): unknown {
     if (!isUnmigrated(error)) return storeFailure(error, asked);
     this.#ready = undefined;
+    this.#prepared = undefined;
     return new StoreError(
       'STORE_UNAVAILABLE',
       'misconfigured',
@@ -80,8 +90,9 @@ export class Database {
   async #guarded<T>(
     asked: Asked,
     work: (connection: PostgresConnection) => Promise<T>,
+    signal: AbortSignal | undefined,
   ): Promise<T> {
-    const connection = await this.#connection();
+    const connection = await this.#connection(signal);
     try {
       return await work(connection);
     } catch (error) {
@@ -90,7 +101,7 @@ export class Database {
   }
 
   /** The connection, once the schema was found to be what it should be. */
-  async #connection(): Promise<PostgresConnection> {
+  async #connection(signal: AbortSignal | undefined): Promise<PostgresConnection> {
     if (this.#closed) {
       throw new StoreError(
         'STORE_UNAVAILABLE',
@@ -98,10 +109,11 @@ export class Database {
         'This Postgres store was closed; make another with postgres()',
       );
     }
-    this.#ready ??= this.#prepare();
-    const ready = this.#ready;
+    if (this.#prepared !== undefined) return this.#prepared;
+    const ready = (this.#ready ??= this.#prepare(signal));
     try {
-      return await ready;
+      this.#prepared = await untilAborted(ready, signal);
+      return this.#prepared;
     } catch (error) {
       if (this.#ready === ready) this.#ready = undefined;
       // Nothing of what was asked for has been sent yet.
@@ -109,19 +121,23 @@ export class Database {
     }
   }
 
-  async #prepare(): Promise<PostgresConnection> {
+  async #prepare(signal: AbortSignal | undefined): Promise<PostgresConnection> {
     this.#opened ??= await this.#source.open();
     const connection = this.#opened;
-    if (this.#source.own) await bringUp(connection, this.schema);
-    else await checkVersion(connection, this.schema);
+    if (this.#source.own) await bringUp(connection, this.schema, signal);
+    else await checkVersion(connection, this.schema, signal);
     return connection;
   }
 }
 
 /** A schema that is up to date is left alone: a role that only spends may open it. */
-async function bringUp(connection: PostgresConnection, schema: string): Promise<void> {
+async function bringUp(
+  connection: PostgresConnection,
+  schema: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   try {
-    await checkVersion(connection, schema);
+    await checkVersion(connection, schema, signal);
   } catch (error) {
     if (!(error instanceof StoreError) || error.failure !== 'misconfigured') throw error;
     await migrateSchema(connection, schema, undefined);

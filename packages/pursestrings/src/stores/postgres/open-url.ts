@@ -3,7 +3,7 @@ import { connectionOf, type PostgresConnection } from './connection.ts';
 
 /** How many connections a store from a URL opens at most: batches go one by one, reads beside them. */
 const MAX_CONNECTIONS = 4;
-const CONNECT_TIMEOUT_MS = 10_000;
+const CONNECT_TIMEOUT_MS = 5000;
 
 /** The parts of both packages that are used here. */
 interface PgModule {

@@ -88,10 +88,14 @@ export async function migrateSchema(
 }
 
 /** Looks whether a schema has this version. @throws StoreError that says what to do if not. */
-export async function checkVersion(connection: PostgresConnection, schema: string): Promise<void> {
+export async function checkVersion(
+  connection: PostgresConnection,
+  schema: string,
+  signal?: AbortSignal,
+): Promise<void> {
   let version = 0;
   try {
-    version = Number(await connection.query(`SELECT ${schema}.schema_version()`));
+    version = Number(await connection.query(`SELECT ${schema}.schema_version()`, signal));
   } catch (error) {
     if (!isUnmigrated(error)) throw error;
   }

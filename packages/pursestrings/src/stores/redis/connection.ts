@@ -13,8 +13,11 @@ export interface RedisConnection {
     command: readonly string[],
     wait?: readonly string[],
   ): Promise<readonly unknown[]>;
-  /** Gives up a connection of its own that hangs; the next command gets a new one. */
-  drop(): void;
+  /**
+   * Tells how to give up the connection that is in use now, when a call turns out to hang on it; the
+   * next command gets a new one. It does nothing once another is in use.
+   */
+  dropper(): () => void;
   /** Closes what was opened here; a client that was handed in stays open. */
   close(): Promise<void>;
 }

@@ -1,5 +1,6 @@
 import { InvalidOptionError } from '../../errors.ts';
 import { type NodeRedisClient, optional, type RedisConnection } from './connection.ts';
+import { replaceable } from './replacing.ts';
 
 /** What is used of a client (https://github.com/redis/node-redis, versions 4 to 6). */
 interface Single {
@@ -17,35 +18,23 @@ interface Emitter {
   on(event: string, listener: () => void): unknown;
 }
 
+interface Duplicable {
+  duplicate(): NodeRedisClient & Emitter & { connect(): Promise<unknown> };
+}
+
 /** What is closed in some versions by this and in others by that. */
 interface Closable {
-  connect?(): Promise<unknown>;
   destroy?(): void;
   disconnect?(): Promise<unknown>;
 }
 
 type Send = RedisConnection['send'];
 
+const CONNECT_TIMEOUT_MS = 5000;
+
 /** Speaks through a client of the package `redis`. */
 export function nodeRedisConnection(client: NodeRedisClient, owned: boolean): RedisConnection {
-  let current = client;
-  let send = sender(current);
-  return {
-    client: 'redis',
-    send: (key, command, wait) => send(key, command, wait),
-    drop: () => {
-      if (!owned) return;
-      const fresh = duplicate(current);
-      destroy(current);
-      current = fresh;
-      send = sender(fresh);
-      // Commands wait for the connection, and say so when there is none.
-      (fresh as Closable).connect?.().catch(() => undefined);
-    },
-    close: async () => {
-      if (owned) destroy(current);
-    },
-  };
+  return replaceable(client, owned, { name: 'redis', sender, duplicate, destroy });
 }
 
 /** Opens a URL with the package `redis`; `null` where it is not installed. */
@@ -56,17 +45,24 @@ export async function openNodeRedis(url: string): Promise<RedisConnection | null
     url,
     // A half-open connection is noticed although nothing is said on it.
     pingInterval: 10_000,
-    socket: { connectTimeout: 5000, keepAlive: true },
+    socket: { connectTimeout: CONNECT_TIMEOUT_MS, keepAlive: true },
   });
   // Each command says by itself that it failed; without a listener Node would end the process.
   client.on('error', () => undefined);
   // The client would try for ever: whether to ask again, and for how long, is the purse's to say.
-  const failed = new Promise<never>((_, reject) => client.once('error', reject));
+  // A server that takes the connection may still say nothing.
+  let timer: NodeJS.Timeout | undefined;
+  const failed = new Promise<never>((_, reject) => {
+    client.once('error', reject);
+    timer = setTimeout(() => reject(new Error('ETIMEDOUT: no answer')), CONNECT_TIMEOUT_MS);
+  });
   try {
     await Promise.race([client.connect(), failed]);
   } catch (error) {
     destroy(client);
     throw error;
+  } finally {
+    clearTimeout(timer);
   }
   failed.catch(() => undefined);
   return nodeRedisConnection(client, true);
@@ -142,9 +138,12 @@ function poolCannotWait(): InvalidOptionError {
   );
 }
 
-function duplicate(client: NodeRedisClient): NodeRedisClient {
-  const made = (client as unknown as { duplicate(): NodeRedisClient & Emitter }).duplicate();
-  made.on('error', () => undefined);
+/** A pool has none: it goes on with its other connections. */
+function duplicate(client: NodeRedisClient): NodeRedisClient | undefined {
+  const made = (client as Partial<Duplicable>).duplicate?.();
+  made?.on('error', () => undefined);
+  // Commands wait for the connection, and say so when there is none.
+  made?.connect().catch(() => undefined);
   return made;
 }
 

@@ -48,14 +48,19 @@ export class RedisNotes {
     this.#clock = clock;
   }
 
-  async read(key: string): Promise<string | null> {
-    const answer = await this.#server.read(READ_NOTE, this.#keys(key), [this.#clockText()]);
-    return answer as string | null;
+  async read(key: string, signal: AbortSignal | undefined): Promise<string | null> {
+    const args = [this.#clockText()];
+    return (await this.#server.read(READ_NOTE, this.#keys(key), args, signal)) as string | null;
   }
 
-  async write(key: string, text: string | null, expiresAtMs: number): Promise<void> {
-    const args = [this.#clockText(), String(expiresAtMs)];
-    await this.#server.write(WRITE_NOTE, this.#keys(key), text === null ? args : [...args, text]);
+  async write(
+    key: string,
+    text: string | null,
+    expiresAtMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const args = [this.#clockText(), String(expiresAtMs), ...(text === null ? [] : [text])];
+    await this.#server.write(WRITE_NOTE, this.#keys(key), args, signal);
   }
 
   /** One key for each note: no name that a caller gives reaches another key, or another slot. */

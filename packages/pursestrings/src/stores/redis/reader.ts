@@ -45,12 +45,26 @@ const MAX_GROUNDS_AT_HAND = 10_000;
 export class RedisReader {
   readonly #server: RedisServer;
   readonly #keys: readonly string[];
+  readonly #signal: AbortSignal | undefined;
   /** Grounds by their names, which tell their content. */
-  readonly #grounds = new Map<string, string>();
+  readonly #grounds: Map<string, string>;
 
-  constructor(server: RedisServer, keys: readonly string[]) {
+  constructor(
+    server: RedisServer,
+    keys: readonly string[],
+    signal?: AbortSignal,
+    grounds: Map<string, string> = new Map(),
+  ) {
     this.#server = server;
     this.#keys = keys;
+    this.#signal = signal;
+    this.#grounds = grounds;
+  }
+
+  /** The same reader, which gives up a connection that it hangs on when a signal aborts. */
+  until(signal: AbortSignal | undefined): RedisReader {
+    if (signal === undefined) return this;
+    return new RedisReader(this.#server, this.#keys, signal, this.#grounds);
   }
 
   async balances(query: BalanceQuery, now: string): Promise<BalancePage> {
@@ -188,7 +202,7 @@ export class RedisReader {
   }
 
   async #ask<T>(script: string, args: readonly string[]): Promise<T> {
-    return (await this.#server.read(script, this.#keys, args)) as T;
+    return (await this.#server.read(script, this.#keys, args, this.#signal)) as T;
   }
 }
 

@@ -7,6 +7,7 @@ import {
   type RedisConnection,
 } from './connection.ts';
 import { isUnknownScript, redisFailure } from './failure.ts';
+import { untilAborted } from '../until-aborted.ts';
 
 /** How many replicas must have a write before it is acknowledged, and how long that may take. */
 export interface ReplicaOptions {
@@ -57,6 +58,7 @@ export class RedisServer {
   readonly #client: RedisClient | string;
   readonly #replicas: ReplicaOptions | undefined;
   #connecting: Promise<RedisConnection> | undefined;
+  #connected: RedisConnection | undefined;
   #closed = false;
 
   constructor(client: RedisClient | string, replicas: ReplicaOptions | undefined) {
@@ -70,8 +72,13 @@ export class RedisServer {
   }
 
   /** Runs a script that only reads. */
-  async read(source: string, keys: readonly string[], args: readonly string[]): Promise<unknown> {
-    const [answer] = await this.#run(scriptOf(source), keys, args, { writes: false });
+  async read(
+    source: string,
+    keys: readonly string[],
+    args: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<unknown> {
+    const [answer] = await this.#run(scriptOf(source), keys, args, { writes: false, signal });
     return answer;
   }
 
@@ -93,6 +100,7 @@ export class RedisServer {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#connected = undefined;
     const connection = await this.#connecting?.catch(() => undefined);
     await connection?.close();
   }
@@ -109,16 +117,18 @@ export class RedisServer {
   ): Promise<readonly unknown[]> {
     const [key = ''] = keys;
     const rest = [String(keys.length), ...keys, ...args];
-    const connection = await this.#connection();
-    const drop = (): void => connection.drop();
+    const connection = this.#connected ?? (await this.#connection(how.signal));
+    const drop = connection.dropper();
     how.signal?.addEventListener('abort', drop);
     try {
       try {
-        return await connection.send(key, ['EVALSHA', hash, ...rest], how.waiting);
+        const sent = connection.send(key, ['EVALSHA', hash, ...rest], how.waiting);
+        return await untilAborted(sent, how.signal);
       } catch (error) {
         // After a restart or a failover the server may never have seen it.
         if (!isUnknownScript(error)) throw error;
-        return await connection.send(key, ['EVAL', source, ...rest], how.waiting);
+        const sent = connection.send(key, ['EVAL', source, ...rest], how.waiting);
+        return await untilAborted(sent, how.signal);
       }
     } catch (error) {
       throw redisFailure(error, how.writes);
@@ -127,15 +137,17 @@ export class RedisServer {
     }
   }
 
-  async #connection(): Promise<RedisConnection> {
+  async #connection(signal: AbortSignal | undefined): Promise<RedisConnection> {
     if (this.#closed) {
       throw new StoreError('STORE_UNAVAILABLE', 'closed', 'This Redis store was closed');
     }
-    this.#connecting ??= this.#connect();
+    const connecting = (this.#connecting ??= this.#connect());
     try {
-      return await this.#connecting;
+      const connection = await untilAborted(connecting, signal);
+      if (!this.#closed) this.#connected = connection;
+      return connection;
     } catch (error) {
-      this.#connecting = undefined;
+      if (signal?.aborted !== true) this.#connecting = undefined;
       throw redisFailure(error, false);
     }
   }

@@ -34,14 +34,21 @@ export class RedisSnapshot {
   readonly #server: RedisServer;
   readonly #keys: readonly string[];
   readonly #reader: RedisReader;
+  readonly #signal: AbortSignal | undefined;
   readonly #id: string = randomUUID();
   readonly #envelopes = new Map<number, NumberedEnvelope>();
   readonly #byKey = new Map<string, NumberedEnvelope>();
 
-  constructor(server: RedisServer, keys: readonly string[], reader: RedisReader) {
+  constructor(
+    server: RedisServer,
+    keys: readonly string[],
+    reader: RedisReader,
+    signal: AbortSignal | undefined,
+  ) {
     this.#server = server;
     this.#keys = keys;
-    this.#reader = reader;
+    this.#reader = reader.until(signal);
+    this.#signal = signal;
   }
 
   /** Reads everything, and ends the snapshot whatever happens. */
@@ -140,7 +147,8 @@ export class RedisSnapshot {
   }
 
   async #ask<T>(script: string, what: string, args: readonly string[] = []): Promise<T> {
-    const answer = await this.#server.read(script, this.#keys, [this.#id, what, ...args]);
+    const named = [this.#id, what, ...args];
+    const answer = await this.#server.read(script, this.#keys, named, this.#signal);
     if (answer !== 'lost') return answer as T;
     throw new StoreError(
       'STORE_UNAVAILABLE',

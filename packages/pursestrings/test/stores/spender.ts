@@ -7,6 +7,8 @@ import { charges } from './fixture.ts';
 export interface Spent {
   /** Cents by the id of each charge that was acknowledged. */
   readonly acknowledged: ReadonlyMap<string, number>;
+  /** Cents of all charges together that were acknowledged under the cap. */
+  readonly cappedCents: number;
   readonly failures: readonly unknown[];
 }
 
@@ -23,9 +25,11 @@ export async function spendUntil(
   store: NonNullable<PurseOptions['store']>,
   run: string,
   work: (purse: Purse) => Promise<void>,
+  patience: Pick<PurseOptions, 'operationTimeoutMs' | 'retryForMs'> = {},
 ): Promise<Spent> {
-  const purse = await openPurse({ store, limits: LIMITS });
+  const purse = await openPurse({ store, limits: LIMITS, ...patience });
   const acknowledged = new Map<string, number>();
+  let cappedCents = 0;
   const failures: unknown[] = [];
   const until = { stopped: false };
   const lanes = Array.from({ length: LANES }, async (_, lane) => {
@@ -33,8 +37,13 @@ export async function spendUntil(
       const cents = 1 + ((lane * 31 + turn * 17) % 40);
       const id = `${run}-${lane}-${turn}-${cents}`;
       try {
-        const told = await spend(purse, id, cents / 100, (lane + turn) % 4);
-        if (told) acknowledged.set(id, cents);
+        if ((lane + turn) % 4 === 3) {
+          const settled = await spendCapped(purse, cents);
+          cappedCents += settled;
+        } else {
+          await spend(purse, id, cents / 100, (lane + turn) % 4);
+          acknowledged.set(id, cents);
+        }
       } catch (error) {
         failures.push(error);
         if (!StoreError.isInstance(error)) throw error;
@@ -48,31 +57,25 @@ export async function spendUntil(
   }
   await Promise.all(lanes);
   await purse.close();
-  return { acknowledged, failures };
+  return { acknowledged, cappedCents, failures };
 }
 
-async function spend(purse: Purse, id: string, usd: number, way: number): Promise<boolean> {
-  switch (way) {
-    case 0:
-      await purse.charge({ usd }, {}, { id });
-      return true;
-    case 1: {
-      const hold = await purse.reserve({ usd: 0.5 }, {}, { id });
-      await hold.settle({ usd });
-      return true;
-    }
-    case 2: {
-      const early = await purse.reserve({ usd: 0.5 }, {}, { id: `early-${id}` });
-      await (await early.rename(id)).settle({ usd });
-      return true;
-    }
-    default: {
-      // Without an id of the caller's own, and under a cap that is soon reached.
-      const reserved = await purse.tryReserve({ usd }, { kind: 'capped' });
-      if (reserved.ok) await reserved.hold.settle();
-      return false;
-    }
+async function spend(purse: Purse, id: string, usd: number, way: number): Promise<void> {
+  if (way === 0) {
+    await purse.charge({ usd }, {}, { id });
+    return;
   }
+  const early = way === 2 ? { id: `early-${id}` } : { id };
+  const hold = await purse.reserve({ usd: 0.5 }, {}, early);
+  await (way === 2 ? await hold.rename(id) : hold).settle({ usd });
+}
+
+/** Spends without an id of the caller's own, under a cap that is soon reached. */
+async function spendCapped(purse: Purse, cents: number): Promise<number> {
+  const reserved = await purse.tryReserve({ usd: cents / 100 }, { kind: 'capped' });
+  if (!reserved.ok) return 0;
+  await reserved.hold.settle();
+  return cents;
 }
 
 /** Expects that every acknowledged charge is in the journal, once and whole, and no cap was passed. */
