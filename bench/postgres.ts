@@ -296,10 +296,12 @@ async function together(processes: number, inFlight: number): Promise<number> {
       stdio: ['pipe', 'pipe', 'inherit'],
     }),
   );
+  // Listened for from the start: the first to end may do so before the last has spoken.
+  const ended = Promise.all(workers.map((worker) => once(worker, 'exit')));
   await Promise.all(workers.map(({ stdout }) => once(stdout, 'data')));
   for (const { stdin } of workers) stdin.write('go\n');
   const said = await Promise.all(workers.map(({ stdout }) => once(stdout, 'data')));
-  await Promise.all(workers.map((worker) => once(worker, 'exit')));
+  await ended;
   await pool.query(`DROP SCHEMA ${schema} CASCADE`);
   await pool.end();
   return said.reduce((sum, [line]) => sum + Number(String(line)), 0);
