@@ -284,7 +284,7 @@ class PostgresStore implements LedgerStore {
     flush: boolean,
     signal: AbortSignal | undefined,
   ): Promise<Applied> {
-    const denials = this.#denials.take();
+    const denials = this.#denials.take(flush);
     let wrote = false;
     try {
       for (let tries = 1; ; tries += 1) {

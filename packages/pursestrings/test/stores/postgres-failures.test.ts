@@ -66,6 +66,48 @@ describe.each(CLIENTS)('by %s', (kind) => {
   });
 });
 
+it('a role that may only spend has the right to what spends and reads, and to nothing else', async () => {
+  const schema = await migratedSchema();
+  const { role, roleUrl } = await freshRole();
+  await migrate(url, { schema, spender: role });
+  const callable = await ask(
+    `SELECT proname AS name FROM pg_proc WHERE pronamespace = '${schema}'::regnamespace
+       AND has_function_privilege('${role}', oid, 'EXECUTE') ORDER BY 1`,
+  );
+  expect(callable.map(({ name }) => name)).toEqual([
+    'apply',
+    'read_balances',
+    'read_envelopes',
+    'read_holds',
+    'read_journal',
+    'read_policy',
+    'read_total_rows',
+    'read_totals',
+    'schema_version',
+  ]);
+  const reachable = await ask(
+    `SELECT relname FROM pg_class WHERE relnamespace = '${schema}'::regnamespace AND relkind IN ('r', 'S')
+       AND CASE relkind WHEN 'S' THEN has_sequence_privilege('${role}', oid, 'USAGE, SELECT, UPDATE')
+         ELSE has_table_privilege('${role}', oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE') END`,
+  );
+  expect(reachable).toEqual([]);
+  const worker = makePool(roleUrl);
+  const refused = { code: '42501' };
+  const policy = `${schema}.write_policy('default', '{}', 0)`;
+  await expect(worker.query(`SELECT ${policy}`)).rejects.toMatchObject(refused);
+  await expect(worker.query(`CREATE TABLE ${schema}.x ()`)).rejects.toMatchObject(refused);
+  // The functions run as their owner: no table of the caller's may stand in for one of theirs.
+  await openPurse({ store: postgres(makePool(), { schema }), limits: LIMITS });
+  await ask(`GRANT TEMPORARY ON DATABASE ${new URL(url).pathname.slice(1)} TO ${role}`);
+  const client = await worker.connect();
+  await client.query(
+    `CREATE TEMP TABLE ledgers AS SELECT 1 AS id, 'default' AS name, 9 AS revision`,
+  );
+  const stands = await client.query(`SELECT ${schema}.read_policy('default') AS policy`);
+  client.release();
+  expect(stands.rows).toEqual([{ policy: expect.stringMatching(/name.*all/) as string }]);
+});
+
 it('a pooler that gives each statement another connection changes nothing', async () => {
   const schema = await migratedSchema();
   const pools = Array.from({ length: 5 }, () => makePool(url, 1));

@@ -73,10 +73,13 @@ DECLARE
   j_description text[] := '{}'; j_corrects text[] := '{}'; j_crossed text[] := '{}';
   j_envelopes text[] := '{}'; j_posted text[] := '{}';
 BEGIN
-  SELECT l.id INTO v_ledger FROM ledgers l WHERE l.name = p_ledger;
-  IF NOT FOUND THEN v_ledger := open_ledger(p_ledger); END IF;
+  LOOP
+    SELECT l.id, d.due_from, d.tend_at INTO v_ledger, v_due_from, v_tend_at
+      FROM ledgers l JOIN tending d ON d.ledger = l.id WHERE l.name = p_ledger;
+    EXIT WHEN FOUND;
+    PERFORM open_ledger(p_ledger);
+  END LOOP;
   v_now := coalesce(p_clock, now_ms());
-  SELECT due_from, tend_at INTO v_due_from, v_tend_at FROM tending WHERE ledger = v_ledger;
   v_alone := p_careful OR n >= ${LARGE_BATCH} OR cardinality(p_claims) > ${MAX_LOCKED_IDS}
     OR v_now - v_due_from >= ${DUE_STEP_MS} OR v_now < v_due_from
     OR v_now >= v_tend_at OR v_tend_at > v_now + ${TEND_EVERY_MS};
@@ -91,8 +94,8 @@ BEGIN
     END IF;
   END IF;
   v_now := coalesce(p_clock, now_ms());
-  SELECT due_from, tend_at INTO v_due_from, v_tend_at FROM tending WHERE ledger = v_ledger;
-  SELECT l.revision INTO v_revision FROM ledgers l WHERE l.id = v_ledger;
+  SELECT d.due_from, d.tend_at, l.revision INTO v_due_from, v_tend_at, v_revision
+    FROM tending d JOIN ledgers l ON l.id = d.ledger WHERE d.ledger = v_ledger;
   IF v_alone THEN
     IF v_now < v_due_from THEN v_due_from := v_now; END IF;
     IF v_now >= v_tend_at OR v_tend_at > v_now + ${TEND_EVERY_MS} THEN
@@ -178,21 +181,25 @@ BEGIN
 
   v_others := v_hold_envelopes || v_x_envelopes || v_late_envelopes;
   IF NOT v_alone THEN
-    SELECT array_agg(e.id) INTO e_id FROM unnest(m_group, m_member) m(at, member)
-      JOIN LATERAL (SELECT f.id FROM envelopes f
-        WHERE f.group_id = v_groups[m.at] AND f.member = m.member) e ON true;
+    IF cardinality(m_member) > 0 THEN
+      SELECT array_agg(e.id) INTO e_id FROM unnest(m_group, m_member) m(at, member)
+        JOIN LATERAL (SELECT f.id FROM envelopes f
+          WHERE f.group_id = v_groups[m.at] AND f.member = m.member) e ON true;
+    END IF;
     PERFORM 1 FROM envelopes o WHERE o.id = ANY (e_id || v_others) ORDER BY o.id FOR UPDATE;
     v_missing := coalesce(cardinality(e_id), 0);
   END IF;
   -- The envelopes that the batch plans with have the places of its list; those of holds come after.
-  SELECT array_agg(e.id), array_agg(coalesce(e.spent, 0)), array_agg(coalesce(e.held, 0)),
-      array_agg(coalesce(e.saturated, false)), array_agg(coalesce(e.crossed, ''))
-    INTO e_id, e_spent, e_held, e_saturated, e_crossed
-    FROM (SELECT f.* FROM unnest(m_group, m_member) WITH ORDINALITY m(at, member, ord)
-      LEFT JOIN LATERAL (SELECT o.id, o.spent, o.held, o.saturated, o.crossed FROM envelopes o
-        WHERE o.group_id = v_groups[m.at] AND o.member = m.member) f ON true ORDER BY m.ord) e;
-  IF NOT v_alone AND cardinality(array_remove(e_id, NULL)) <> v_missing THEN
-    RAISE EXCEPTION 'an envelope was opened meanwhile' USING ERRCODE = '40001';
+  IF cardinality(m_member) > 0 THEN
+    SELECT array_agg(e.id), array_agg(coalesce(e.spent, 0)), array_agg(coalesce(e.held, 0)),
+        array_agg(coalesce(e.saturated, false)), array_agg(coalesce(e.crossed, ''))
+      INTO e_id, e_spent, e_held, e_saturated, e_crossed
+      FROM (SELECT f.* FROM unnest(m_group, m_member) WITH ORDINALITY m(at, member, ord)
+        LEFT JOIN LATERAL (SELECT o.id, o.spent, o.held, o.saturated, o.crossed FROM envelopes o
+          WHERE o.group_id = v_groups[m.at] AND o.member = m.member) f ON true ORDER BY m.ord) e;
+    IF NOT v_alone AND cardinality(array_remove(e_id, NULL)) <> v_missing THEN
+      RAISE EXCEPTION 'an envelope was opened meanwhile' USING ERRCODE = '40001';
+    END IF;
   END IF;
   IF v_others IS NOT NULL THEN
     SELECT e_id || array_agg(e.id), e_spent || array_agg(e.spent), e_held || array_agg(e.held),
@@ -202,7 +209,7 @@ BEGIN
         WHERE o.id = ANY (CASE WHEN e_id IS NULL THEN v_others ELSE
           ARRAY(SELECT x FROM unnest(v_others) x EXCEPT SELECT y FROM unnest(e_id) y) END)) e;
     v_hold_slots := positions(v_hold_envelopes, e_id);
-    v_x_slots := positions(v_x_envelopes, e_id);
+    IF v_x_envelopes IS NOT NULL THEN v_x_slots := positions(v_x_envelopes, e_id); END IF;
   END IF;
   e_dirty := array_fill(false, ARRAY[coalesce(cardinality(e_id), 0)]);
 
@@ -219,10 +226,12 @@ BEGIN
     INTO t_cap, t_soft, t_limit, t_unit, t_last
     FROM unnest(t_id) WITH ORDINALITY x(id, ord)
     LEFT JOIN LATERAL (SELECT * FROM terms z WHERE z.id = x.id) y ON true;
-  SELECT array_agg(w.steps ORDER BY x.ord, w.ord), array_agg(w.fraction ORDER BY x.ord, w.ord)
-    INTO w_steps, w_fraction
-    FROM unnest(t_id) WITH ORDINALITY x(id, ord), LATERAL (SELECT * FROM terms z WHERE z.id = x.id) y,
-      unnest(y.warn_steps, y.warn_fractions) WITH ORDINALITY w(steps, fraction, ord);
+  IF 0 < ANY (t_last) THEN
+    SELECT array_agg(w.steps ORDER BY x.ord, w.ord), array_agg(w.fraction ORDER BY x.ord, w.ord)
+      INTO w_steps, w_fraction
+      FROM unnest(t_id) WITH ORDINALITY x(id, ord), LATERAL (SELECT * FROM terms z WHERE z.id = x.id) y,
+        unnest(y.warn_steps, y.warn_fractions) WITH ORDINALITY w(steps, fraction, ord);
+  END IF;
   t_first := '{}';
   k := 0;
   FOR c IN 1..coalesce(cardinality(t_id), 0) LOOP

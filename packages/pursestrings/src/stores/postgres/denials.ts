@@ -6,9 +6,16 @@ import type { DenialCount } from './batch.ts';
 /** Past so many label sets, denials that wait to be written are counted together. */
 const MAX_WAITING = 1000;
 
+/**
+ * How long they are gathered between two writes. Where caps bind, every batch has refusals, and
+ * refusals of one label set are many: counted together they cost the server a row less each.
+ */
+const GATHERED_MS = 1000;
+
 /** Refusals that wait for something else to be written: alone they are not worth a write. */
 export class WaitingDenials {
   #counts = new Map<string, DenialCount>();
+  #takenMs = Number.NEGATIVE_INFINITY;
 
   get any(): boolean {
     return this.#counts.size > 0;
@@ -24,10 +31,17 @@ export class WaitingDenials {
     });
   }
 
-  /** Takes all out, to be sent along with a batch. */
-  take(): readonly DenialCount[] {
+  /**
+   * Takes all out, to be sent along with a batch; none where others were sent a moment ago.
+   *
+   * @param flush Takes all out in any case: somebody wants to read them, or the store is closed.
+   */
+  take(flush: boolean): readonly DenialCount[] {
+    const nowMs = performance.now();
+    if (!this.any || (!flush && nowMs - this.#takenMs < GATHERED_MS)) return [];
     const counts = [...this.#counts.values()];
-    if (counts.length > 0) this.#counts = new Map();
+    this.#counts = new Map();
+    this.#takenMs = nowMs;
     return counts;
   }
 

@@ -16,9 +16,6 @@ BEGIN
 END
 $body$;
 
-CREATE FUNCTION key_hash(p_content text) RETURNS bytea LANGUAGE sql IMMUTABLE
-AS $body$ SELECT sha256(convert_to((p_content::json -> 0)::text, 'UTF8')) $body$;
-
 -- Finds the groups with these contents, and makes those that are not there where it is told to.
 CREATE FUNCTION group_ids(p_ledger int, p_contents text[], p_make boolean) RETURNS bigint[] LANGUAGE plpgsql
 AS $body$
@@ -27,10 +24,10 @@ BEGIN
   FOR attempt IN 1..2 LOOP
     SELECT array_agg(g.id ORDER BY c.ord) INTO v_ids FROM unnest(p_contents) WITH ORDINALITY c(content, ord)
       LEFT JOIN LATERAL (SELECT f.id FROM groups f
-        WHERE f.ledger = p_ledger AND f.hash = key_hash(c.content)) g ON true;
+        WHERE f.ledger = p_ledger AND f.hash = sha256(convert_to((c.content::json -> 0)::text, 'UTF8'))) g ON true;
     EXIT WHEN NOT p_make OR array_position(v_ids, NULL) IS NULL;
     INSERT INTO groups (ledger, hash, content, unit, ends_at)
-      SELECT p_ledger, key_hash(c), c, c::json ->> 2, (c::json ->> 6)::bigint
+      SELECT p_ledger, sha256(convert_to((c::json -> 0)::text, 'UTF8')), c, c::json ->> 2, (c::json ->> 6)::bigint
       FROM unnest(p_contents) c ORDER BY 2 ON CONFLICT DO NOTHING;
   END LOOP;
   RETURN v_ids;
