@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createClient } from 'redis';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 
 import {
   BudgetExceededError,
@@ -7,7 +8,7 @@ import {
   redisStore,
   spendReport,
 } from '../../../src/llm/guard/index.ts';
-import { fakeClient, newProject, type Request, watchWarnings } from './fixture.ts';
+import { DOLLAR, fakeClient, newProject, type Request, watchWarnings } from './fixture.ts';
 import { connectRedis, type TestRedis, testRedis } from './resp-client.ts';
 
 const TODAY = new Date().toISOString().slice(0, 10);
@@ -37,6 +38,24 @@ describe('redisStore', () => {
     expect(await redis.get(`bg:${project}|__total__|${TODAY}`)).toBe('2');
     expect(await redis.send('TTL', `bg:${project}|chat|${TODAY}`)).toBe(172_800);
     expect(await spendReport(project, TODAY, store)).toEqual({ chat: 1, default: 1 });
+  });
+
+  it('takes a client of node-redis as it is, and guards that share it share a cap', async () => {
+    const client = createClient({ url: server.url });
+    client.on('error', () => undefined);
+    await client.connect();
+    onTestFinished(() => client.destroy());
+    const project = newProject();
+    const estimateUsage = (): typeof DOLLAR => DOLLAR;
+    const guards = Array.from({ length: 4 }, () =>
+      guard(fakeClient(), { project, dailyCapUSD: 3, estimateUsage, store: redisStore(client) }),
+    );
+    const calls = guards.flatMap((ai) => Array.from({ length: 3 }, () => ai.create(REQUEST)));
+    const outcomes = await Promise.allSettled(calls);
+    const done = outcomes.filter(({ status }) => status === 'fulfilled').length;
+    expect(done).toBeGreaterThan(0);
+    expect(done).toBeLessThanOrEqual(3);
+    expect(await spendReport(project, TODAY, redisStore(client))).toEqual({ default: done });
   });
 
   it('keeps them as long, and under what, it is told; and months longer', async () => {
