@@ -108,8 +108,8 @@ for index, op in ipairs(ops) do
     writes[#writes + 1], writes[#writes + 2] = id, 'open\n' .. ARGV[index]
     answers[index] = '["held",' .. string.format('%.0f', now + 600000) .. ']'
   else
-    local row = string.format('["%s",%.0f,["usd",%.0f],%s,null,["usd",%.0f],0,null,[],[1,2,3]]', id, now,
-      op[3], cjson.encode(op.hold[5]), amount)
+    local row = string.format('["%s",%.0f,%s,["usd",%.0f],null,["usd",%.0f],0,[],null,[1,2,3]]', id, now,
+      cjson.encode(op.hold[5]), op[3], amount)
     for place = 1, 3 do
       local e = envelopes[keys[place]]
       e.held, e.spent = e.held - amount, e.spent + op[3]
@@ -281,7 +281,7 @@ local rows, ids = {}, {}
 for seq = from, to do
   local id = string.format('filled-%012d-0000-0000-00000000', seq)
   rows[#rows + 1] = string.format(
-    '["%s",%s,["usd",700000],"{\\"agent\\":\\"a%d\\",\\"project\\":\\"p%d\\"}",null,["usd",1000000],0,null,[],[1,2,3]]',
+    '["%s",%s,"{\\"agent\\":\\"a%d\\",\\"project\\":\\"p%d\\"}",["usd",700000],null,["usd",1000000],0,[],null,[1,2,3]]',
     id, ARGV[3], seq % 100000, seq % 1000)
   ids[#ids + 1] = id
   ids[#ids + 1] = 'c' .. string.format('%.0f', seq)

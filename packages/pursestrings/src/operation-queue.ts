@@ -304,14 +304,15 @@ function operationToAsk({ operation, lost }: Waiting): Operation {
 /**
  * What was asked again and is said to be a repetition is the first asking come true, unless somebody
  * else's: an id that was made for it is nobody else's, and a charge that is older than the asking is.
+ * Clients of a store may ask again by themselves too, after a failover.
  */
 function answerTo({ operation, lost, askedAtMs }: Waiting, answer: Answer, nowMs: number): Answer {
-  if (!lost || !('replayed' in answer) || !answer.replayed) return answer;
+  if (!('replayed' in answer) || !answer.replayed) return answer;
   // The store's time at the first asking: its time now, less what has passed here since.
   const sinceMs = nowMs - (performance.now() - askedAtMs) - CLOCK_SLACK_MS;
   const made = 'fresh' in operation && operation.fresh;
   const charge = 'charge' in answer ? answer.charge : null;
-  const ours = made || (charge !== null && charge.atMs >= sinceMs);
+  const ours = made || (lost && charge !== null && charge.atMs >= sinceMs);
   return ours ? { ...answer, replayed: false } : answer;
 }
 

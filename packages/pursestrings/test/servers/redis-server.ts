@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,8 +34,20 @@ export interface RedisCluster {
   stop(): Promise<void>;
 }
 
+/** A primary with two replicas, and three Sentinels that watch them. */
+export interface SentinelGroup {
+  /** What the Sentinels call it. */
+  readonly name: string;
+  readonly sentinels: readonly { readonly host: string; readonly port: number }[];
+  /** The node that the Sentinels take for the primary. */
+  primary(): RedisProcess;
+  stop(): Promise<void>;
+}
+
 const INSTALL =
-  'The tests need a Redis server: install redis-server (or valkey-server) 7 or later, or set PURSE_TEST_REDIS_URL';
+  'The tests need a Redis server: install redis-server (or valkey-server) 7 or later, or set PURSE_TEST_REDIS_URL or PURSE_TEST_REDIS_SERVER';
+
+const HOST = '127.0.0.1';
 
 /** The server that tests share: the one that is named, or at the default port, or one of our own. */
 export async function sharedRedis(): Promise<{
@@ -45,16 +57,31 @@ export async function sharedRedis(): Promise<{
   const named = process.env['PURSE_TEST_REDIS_URL'];
   const nothing = async (): Promise<void> => undefined;
   if (named !== undefined) return { url: named, stop: nothing };
-  if (await answers(6379)) return { url: 'redis://127.0.0.1:6379', stop: nothing };
+  const another = process.env['PURSE_TEST_REDIS_SERVER'] !== undefined;
+  if (!another && (await answers(6379))) return { url: 'redis://127.0.0.1:6379', stop: nothing };
   const started = await startRedis();
   return { url: started.url, stop: () => started.stop() };
 }
 
 /** Starts a server of the test's own on a free port. */
-export async function startRedis(args: readonly string[] = []): Promise<RedisProcess> {
+export function startRedis(args: readonly string[] = []): Promise<RedisProcess> {
+  return startServer((directory, port) => [
+    '--port',
+    String(port),
+    '--dir',
+    directory,
+    '--save',
+    '',
+    ...args,
+  ]);
+}
+
+async function startServer(
+  settingsFor: (directory: string, port: number) => readonly string[],
+): Promise<RedisProcess> {
   const port = await freePort();
   const directory = mkdtempSync(join(tmpdir(), 'purse-redis-'));
-  const settings = ['--port', String(port), '--dir', directory, '--save', '', ...args];
+  const settings = settingsFor(directory, port);
   let running = await launch(settings, port);
   const end = async (): Promise<void> => {
     if (running.exitCode !== null || running.signalCode !== null) return;
@@ -69,7 +96,7 @@ export async function startRedis(args: readonly string[] = []): Promise<RedisPro
       return running.exitCode === null && running.signalCode === null;
     },
     cli: (...words) =>
-      execFileSync('redis-cli', ['-p', String(port), ...words], { encoding: 'utf8' }).trim(),
+      execFileSync(cliBinary(), ['-p', String(port), ...words], { encoding: 'utf8' }).trim(),
     kill: end,
     pause: () => void running.kill('SIGSTOP'),
     resume: () => void running.kill('SIGCONT'),
@@ -90,7 +117,7 @@ export async function startCluster(): Promise<RedisCluster> {
   for (let count = 0; count < 6; count += 1) nodes.push(await startRedis(settings));
   const hosts = nodes.map(({ port }) => `127.0.0.1:${port}`);
   const create = ['--cluster', 'create', ...hosts, '--cluster-replicas', '1', '--cluster-yes'];
-  execFileSync('redis-cli', create);
+  execFileSync(cliBinary(), create);
   for (const node of nodes) {
     await until(() => node.cli('cluster', 'info').includes('cluster_state:ok'));
     await until(() => node.cli('cluster', 'nodes').split('slave').length === 4);
@@ -109,6 +136,53 @@ export async function startCluster(): Promise<RedisCluster> {
       await Promise.all(nodes.map((node) => node.stop()));
     },
   };
+}
+
+/** Starts a primary, two replicas and three Sentinels, and waits until all know of each other. */
+export async function startSentinelGroup(): Promise<SentinelGroup> {
+  const name = 'purse';
+  const primary = await startRedis();
+  const replicaOf = ['--replicaof', `${HOST} ${primary.port}`, '--repl-diskless-sync-delay', '0'];
+  const nodes = [primary, await startRedis(replicaOf), await startRedis(replicaOf)];
+  const sentinels: RedisProcess[] = [];
+  for (let count = 0; count < 3; count += 1)
+    sentinels.push(await startSentinel(name, primary.port));
+  for (const { cli } of sentinels) {
+    await until(() => {
+      const said = cli('sentinel', 'master', name);
+      return /num-slaves\s+2\s/.test(said) && /num-other-sentinels\s+2\s/.test(said);
+    });
+  }
+  await until(() => primary.cli('info', 'replication').split('state=online').length === 3);
+  return {
+    name,
+    sentinels: sentinels.map(({ port }) => ({ host: HOST, port })),
+    primary: () => {
+      const said = sentinels[0]?.cli('sentinel', 'get-master-addr-by-name', name) ?? '';
+      const node = nodes.find(({ port }) => said.split('\n')[1] === String(port));
+      if (node === undefined) throw new Error(`the Sentinels name ${said}, which is none of ours`);
+      return node;
+    },
+    stop: async () => {
+      await Promise.all([...sentinels, ...nodes].map((node) => node.stop()));
+    },
+  };
+}
+
+/** A Sentinel keeps what it learns in its configuration, so it has a file of its own. */
+function startSentinel(name: string, primaryPort: number): Promise<RedisProcess> {
+  return startServer((directory, port) => {
+    const file = join(directory, 'sentinel.conf');
+    const settings = [
+      `port ${port}`,
+      `dir ${directory}`,
+      `sentinel monitor ${name} ${HOST} ${primaryPort} 2`,
+      `sentinel down-after-milliseconds ${name} 800`,
+      `sentinel failover-timeout ${name} 5000`,
+    ];
+    writeFileSync(file, `${settings.join('\n')}\n`);
+    return [file, '--sentinel'];
+  });
 }
 
 /** Waits until something is so; 30 seconds at the most. */
@@ -142,8 +216,18 @@ async function launch(settings: readonly string[], port: number): Promise<ChildP
   return child;
 }
 
+/** PURSE_TEST_REDIS_SERVER names another server to test with, such as Valkey's. */
 function serverBinary(): string {
-  for (const name of ['redis-server', 'valkey-server']) {
+  const named = process.env['PURSE_TEST_REDIS_SERVER'];
+  return firstInstalled(named === undefined ? ['redis-server', 'valkey-server'] : [named]);
+}
+
+function cliBinary(): string {
+  return firstInstalled(['redis-cli', 'valkey-cli']);
+}
+
+function firstInstalled(names: readonly string[]): string {
+  for (const name of names) {
     try {
       execFileSync(name, ['--version']);
       return name;

@@ -1,6 +1,7 @@
 import {
   type Answer,
   type Applied,
+  type ChargeRecord,
   type Expiry,
   type HeldLine,
   type HoldRecord,
@@ -18,6 +19,7 @@ import {
   type HoldText,
   labelsText,
   linesText,
+  type OutcomeText,
   readHold,
   readRow,
   type RowText,
@@ -62,10 +64,14 @@ function reserveText(op: ReserveOperation, grounds: GroundList): string {
   );
 }
 
+/** A charge made by this very operation, without what the operation says. */
+type MadeText = readonly [kind: 'made', ...OutcomeText];
+
 type AnswerText =
   | readonly ['taken', number]
   | readonly ['held', HoldText, boolean]
   | readonly ['charged', RowText, boolean]
+  | MadeText
   | readonly ['released', RowText | null, boolean]
   | readonly ['extended', number]
   | readonly ['resolved', HoldState]
@@ -82,7 +88,9 @@ export function readApplied(text: string, operations: readonly Operation[]): App
   ];
   return {
     nowMs,
-    answers: answers.map((answer, index) => readAnswer(answer, operations[index] as Operation)),
+    answers: answers.map((answer, index) =>
+      readAnswer(answer, operations[index] as Operation, nowMs),
+    ),
     expiries: expiries.map(([hold, row]): Expiry => ({
       hold: readHold(hold),
       charge: row === null ? null : readRow(row),
@@ -90,7 +98,7 @@ export function readApplied(text: string, operations: readonly Operation[]): App
   };
 }
 
-function readAnswer(answer: AnswerText, operation: Operation): Answer {
+function readAnswer(answer: AnswerText, operation: Operation, nowMs: number): Answer {
   switch (answer[0]) {
     case 'taken':
       return { kind: 'held', hold: takenHold(asReserve(operation), answer[1]), replayed: false };
@@ -98,6 +106,8 @@ function readAnswer(answer: AnswerText, operation: Operation): Answer {
       return { kind: 'held', hold: readHold(answer[1]), replayed: answer[2] };
     case 'charged':
       return { kind: 'charged', charge: readRow(answer[1]), replayed: answer[2] };
+    case 'made':
+      return { kind: 'charged', charge: madeCharge(operation, answer, nowMs), replayed: false };
     case 'released': {
       const charge = answer[1] === null ? null : readRow(answer[1]);
       return { kind: 'released', charge, replayed: answer[2] };
@@ -126,6 +136,15 @@ function readAnswer(answer: AnswerText, operation: Operation): Answer {
 function asReserve(operation: Operation): ReserveOperation {
   if (operation.kind === 'reserve') return operation;
   throw new InvariantError(`The script answered to a ${operation.kind} as to a reserve`);
+}
+
+const NO_NUMBERS: readonly number[] = [];
+
+function madeCharge(operation: Operation, [, ...outcome]: MadeText, nowMs: number): ChargeRecord {
+  if (operation.kind !== 'settle' && operation.kind !== 'charge') {
+    throw new InvariantError(`The script answered to a ${operation.kind} as to a charge`);
+  }
+  return readRow([operation.id, nowMs, operation.labels, ...outcome, null, NO_NUMBERS]);
 }
 
 /** The hold that a reserve took: nobody needs to be told what they asked for. */

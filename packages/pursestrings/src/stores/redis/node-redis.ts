@@ -6,8 +6,13 @@ import { replaceable } from './replacing.ts';
 interface Single {
   sendCommand(command: readonly string[]): Promise<unknown>;
 }
-interface Sentinel extends Emitter {
+interface Sentinel {
   sendCommand(isReadonly: boolean, command: readonly string[]): Promise<unknown>;
+  multi(): SentinelPipeline;
+}
+interface SentinelPipeline {
+  addCommand(isReadonly: boolean, command: readonly string[]): SentinelPipeline;
+  execAsPipeline(): Promise<readonly unknown[]>;
 }
 interface Cluster {
   readonly slots: readonly ({ readonly master: object } | undefined)[];
@@ -80,12 +85,14 @@ function sender(client: NodeRedisClient): Send {
   };
 }
 
+/**
+ * Two commands sent one by one may go to two connections: the client has a pool of them, and sends a
+ * command again by itself after a failover. A pipeline stays on one, or fails as a whole.
+ */
 function sentinelSender(sentinel: Sentinel): Send {
-  const lost = losses(sentinel, 'topology-change');
   return async (_, command, wait) => {
-    const sent = [sentinel.sendCommand(false, command)];
-    if (wait !== undefined) sent.push(sentinel.sendCommand(false, wait));
-    return onOneConnection(lost, sent);
+    if (wait === undefined) return [await sentinel.sendCommand(false, command)];
+    return sentinel.multi().addCommand(false, command).addCommand(false, wait).execAsPipeline();
   };
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { TotalRecord } from '../../ledger/audit.ts';
 import { newEnvelope } from '../../ledger/envelope.ts';
-import { labelSetFromKey } from '../../ledger/labels.ts';
+import { type LabelSet, labelSetFromKey } from '../../ledger/labels.ts';
 import type { Terms } from '../../ledger/limit.ts';
 import { envelopeGroupOf, type Line } from '../../ledger/plan.ts';
 import {
@@ -43,17 +43,22 @@ type AskedText = readonly [
   description: string | null,
 ];
 
-/** A journal row. */
-export type RowText = readonly [
-  id: string,
-  atMs: number,
+/** What the script makes of a spend. */
+export type OutcomeText = readonly [
   amounts: FlatAmounts,
-  labels: string,
   description: string | null,
   held: FlatAmounts | null,
   flags: number,
-  corrects: string | null,
   crossed: readonly (string | number)[],
+];
+
+/** A journal row. Its labels are a text where they come from the server. */
+export type RowText = readonly [
+  id: string,
+  atMs: number,
+  labels: string | LabelSet,
+  ...outcome: OutcomeText,
+  corrects: string | null,
   numbers: readonly number[],
 ];
 
@@ -313,13 +318,13 @@ export function readRow(
   row: RowText,
   envelopes?: ReadonlyMap<number, NumberedEnvelope>,
 ): ChargeRecord {
-  const [id, atMs, amounts, labels, description, held, flags, corrects, crossed, numbers] = row;
+  const [id, atMs, labels, amounts, description, held, flags, crossed, corrects, numbers] = row;
   const posted = numbers.flatMap((number) => envelopes?.get(number) ?? []);
   return {
     id,
     atMs,
     amounts: readAmounts(amounts),
-    labels: labelSetFromKey(labels),
+    labels: typeof labels === 'string' ? labelSetFromKey(labels) : labels,
     description: description ?? undefined,
     held: held === null ? undefined : readAmounts(held),
     overrun: flags % 2 === 1,

@@ -33,19 +33,19 @@ due[129] = nil
 for _, id in ipairs(due) do wanted_ids[#wanted_ids + 1] = id end
 load_ids(wanted_ids)
 
-local wanted = {}
-for _, id in ipairs(wanted_ids) do
-  local known = ids[id]
-  if known and known.state then
-    local lines = open_body(known).asked[8]
-    for index = 1, #lines, 2 do wanted[#wanted + 1] = lines[index] end
+local wanted, many = {}, 0
+local function want_envelopes(lines)
+  for index = 1, #lines, 2 do
+    many = many + 1
+    wanted[many] = lines[index]
   end
 end
-for _, op in ipairs(operations) do
-  local lines = op[8]
-  if lines then
-    for index = 1, #lines, 2 do wanted[#wanted + 1] = lines[index] end
-  end
+for index = 1, #wanted_ids do
+  local known = ids[wanted_ids[index]]
+  if known and known.state then want_envelopes(open_body(known).asked[8]) end
+end
+for index = 1, #operations do
+  if operations[index][8] then want_envelopes(operations[index][8]) end
 end
 load_envelopes(wanted)
 if #wanted_labels > 0 then
@@ -63,6 +63,8 @@ end
 for index, op in ipairs(operations) do answers[index] = APPLY[op[1]](op, bodies[index]) end
 flush()
 return '[' .. now_text .. ',[' .. concat(answers, ',') .. '],[' .. concat(expiries, ',') .. ']]'
+end
+return run()
 `;
 
 /** The script that every spend goes through. */

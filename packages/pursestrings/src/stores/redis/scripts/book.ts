@@ -13,8 +13,12 @@ local PREFIX = string.sub(META, 1, -5)
 local MAX, DAY, CHUNK = 9007199254740991, 86400000, 256
 local NULL, decode, encode = cjson.null, cjson.decode, cjson.encode
 local call, find, sub, match = redis.call, string.find, string.sub, string.match
+local tonumber, type, unpack = tonumber, type, unpack
 local concat, format, floor = table.concat, string.format, math.floor
 
+-- One function around all that follows: what stands above is found at once by whatever uses it,
+-- and not by a search through all that was declared since.
+local function run()
 local head = decode(ARGV[1])
 local now, journal_ms, max_envelopes = head[1], head[2], head[3]
 if now == NULL then
@@ -25,7 +29,7 @@ end
 -- Lua writes 10^14 as 1e+14 unless it is told otherwise. '%d' costs half of '%.0f', where Lua's
 -- integers have 64 bits.
 local WHOLE = format('%d', MAX) == '9007199254740991' and '%d' or '%.0f'
-local ENVELOPE = '%s ' .. WHOLE .. ' ' .. WHOLE .. ' %s %s %s'
+local SPENT_AND_HELD = ' ' .. WHOLE .. ' ' .. WHOLE .. ' '
 local function int(number) return format(WHOLE, number) end
 local now_text = int(now)
 
@@ -74,8 +78,10 @@ local function ground(name, of)
   if not text then return error('ground ' .. name .. ' is missing') end
   local cut = find(text, '\n', 1, true)
   local said = decode(sub(text, 1, cut - 1))
+  local starts, ends = said[7], said[8]
   known = { limit = said[1], unit = said[2], cap = said[3], soft = said[4] == 1, warn = said[6],
-    starts = said[7], ends = said[8], group = said[9], place = sub(text, cut + 1), text = text }
+    ends = ends, is_now = ends == NULL or (now >= starts and now < ends), group = said[9],
+    place = sub(text, cut + 1), text = text }
   grounds[name] = known
   return known
 end
@@ -97,16 +103,25 @@ end
 -- Envelopes: 'number spent held pruned saturated crossed'. Under their number stand their place, as
 -- JSON, a line feed, and their key.
 local envelopes, changed_envelopes, touched, places, new_groups = {}, {}, {}, {}, {}
+local endings = {}
+local function ending_of(text)
+  local pruned, saturated, crossed = match(text, '^(%S+) (%S+) (%S+)')
+  local ending = { pruned = pruned, saturated = saturated == '1', crossed = crossed }
+  endings[text] = ending
+  return ending
+end
 local function parse_envelope(key, text)
   if not text then return false end
-  local n, spent, held, pruned, saturated, crossed =
-    match(text, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
-  return { key = key, n = n, spent = tonumber(spent), held = tonumber(held), pruned = pruned,
-    saturated = saturated == '1', crossed = crossed, before = text }
+  local n, spent, held, rest = match(text, '^(%S+) (%S+) (%S+) (.*)$')
+  -- Most envelopes end alike.
+  local ending = endings[rest] or ending_of(rest)
+  return { key = key, n = n, spent = tonumber(spent), held = tonumber(held),
+    pruned = ending.pruned, saturated = ending.saturated, crossed = ending.crossed, before = text }
 end
 local function load_envelopes(keys)
   local wanted = {}
-  for _, key in ipairs(keys) do
+  for index = 1, #keys do
+    local key = keys[index]
     if envelopes[key] == nil then
       envelopes[key] = false
       wanted[#wanted + 1] = key
@@ -137,8 +152,8 @@ local function add_envelope(key, place, ends, group)
   return envelope
 end
 local function envelope_text(e)
-  return format(ENVELOPE, e.n, e.spent, e.held, e.pruned, e.saturated and '1' or '0',
-    e.crossed)
+  return e.n .. format(SPENT_AND_HELD, e.spent, e.held) .. e.pruned
+    .. (e.saturated and ' 1 ' or ' 0 ') .. e.crossed
 end
 
 -- Ids: a hold is 'state expiresAt resolvedAt charge bucket renamedFrom', then as it was asked for, a
@@ -147,7 +162,15 @@ end
 local ids, changed_ids = {}, {}
 local function parse_id(id, text)
   if not text then return false end
-  local state, expires, resolved, seq, of, origin, at =
+  -- Most that are asked for are open, and were not renamed.
+  local expires, of, at = match(text, '^open (%S+) %- %-1 (%S+) %-\n()')
+  if expires then
+    return { id = id, state = 'open', expires = expires, resolved = '-', seq = -1, bucket = of,
+      origin = NULL, body = sub(text, at), before = text, was_open = true, changed = false,
+      resolved_now = false, asked = false }
+  end
+  local state, resolved, seq, origin
+  state, expires, resolved, seq, of, origin, at =
     match(text, '^(%l%S*) (%S+) (%S+) (%S+) (%S+) ([^\n]*)\n()')
   if not state then
     return { id = id, seq = tonumber(sub(text, 2)), before = text, changed = false }
@@ -158,14 +181,15 @@ local function parse_id(id, text)
 end
 local function load_ids(list)
   local wanted = {}
-  for _, id in ipairs(list) do
+  for index = 1, #list do
+    local id = list[index]
     if ids[id] == nil then
       ids[id] = false
       wanted[#wanted + 1] = id
     end
   end
   local texts = read_many('HMGET', IDS, wanted)
-  for index, id in ipairs(wanted) do ids[id] = parse_id(id, texts[index]) end
+  for index = 1, #wanted do ids[wanted[index]] = parse_id(wanted[index], texts[index]) end
 end
 local function entry(id)
   if ids[id] == nil then load_ids({ id }) end
@@ -180,9 +204,10 @@ end
 -- A hold that is taken is only text, unless something else happens to it in the same batch.
 local new_holds, new_due = {}, {}
 local function add_hold(id, text, expires)
+  local place = #new_holds
   ids[id] = text
-  new_holds[#new_holds + 1], new_holds[#new_holds + 2] = id, text
-  new_due[#new_due + 1], new_due[#new_due + 2] = expires, id
+  new_holds[place + 1], new_holds[place + 2] = id, text
+  new_due[place + 1], new_due[place + 2] = expires, id
 end
 local function id_changed(known)
   if known.changed then return end
@@ -222,11 +247,12 @@ local function hold_json(hold)
   return '[' .. encode(hold.id) .. ',' .. encode(hold_text(hold)) .. ',[' .. concat(texts, ',') .. ']]'
 end
 
--- The journal: lists of CHUNK rows. Its numbers never come back.
+-- The journal: lists of CHUNK rows, as JSON. Its numbers never come back. A row that is written
+-- has what it crossed, and the numbers of its envelopes, as texts already.
 local rows = {}
 local function chunk_key(seq) return PREFIX .. 'journal:' .. int(floor(seq / CHUNK)) end
 local function amounts_json(amounts)
-  if #amounts == 2 then return '["' .. amounts[1] .. '",' .. int(amounts[2]) .. ']' end
+  if #amounts == 2 then return '["' .. amounts[1] .. '",' .. format(WHOLE, amounts[2]) .. ']' end
   local parts = {}
   for index = 1, #amounts, 2 do
     parts[#parts + 1] = '"' .. amounts[index] .. '",' .. int(amounts[index + 1])
@@ -234,26 +260,27 @@ local function amounts_json(amounts)
   return '[' .. concat(parts, ',') .. ']'
 end
 local function row_json(row)
+  local amounts = amounts_json(row.amounts)
+  local description = row.description == NULL and 'null' or encode(row.description)
+  local held = row.held and amounts_json(row.held) or 'null'
   local flags = (row.overrun and 1 or 0) + (row.late and 2 or 0) + (row.abandoned and 4 or 0)
+  flags = flags == 0 and '0' or int(flags)
+  row.outcome = amounts .. ',' .. description .. ',' .. held .. ',' .. flags .. ',[' .. row.crossed .. ']'
   return '[' .. encode(row.id) .. ',' .. (row.at == now and now_text or int(row.at)) .. ','
-    .. amounts_json(row.amounts) .. ',' .. encode(row.labels) .. ','
-    .. (row.description == NULL and 'null' or encode(row.description)) .. ','
-    .. (row.held and amounts_json(row.held) or 'null') .. ',' .. flags .. ','
-    .. (row.corrects and encode(row.corrects) or 'null') .. ',[' .. concat(row.crossed, ',')
-    .. '],[' .. concat(row.numbers, ',') .. ']]'
+    .. encode(row.labels) .. ',' .. row.outcome .. ','
+    .. (row.corrects and encode(row.corrects) or 'null') .. ',[' .. row.numbers .. ']]'
 end
 local function parse_row(text)
   local said = decode(text)
   local flags = said[7]
-  return { id = said[1], at = said[2], amounts = said[3], labels = said[4], description = said[5],
+  return { id = said[1], at = said[2], labels = said[3], amounts = said[4], description = said[5],
     held = said[6] ~= NULL and said[6] or nil, abandoned = flags >= 4, numbers = said[10],
     text = text }
 end
 local function find_charge(id)
   local known = entry(id)
   if not known or known.seq < 0 then return nil end
-  if rows[known.seq] then return rows[known.seq] end
-  local text = call('LINDEX', chunk_key(known.seq), known.seq % CHUNK)
+  local text = rows[known.seq] or call('LINDEX', chunk_key(known.seq), known.seq % CHUNK)
   return text and parse_row(text) or nil
 end
 
@@ -277,15 +304,17 @@ local function parse_total(text)
 end
 local function load_totals(slot, list)
   local wanted = {}
-  for _, labels in ipairs(list) do
-    if slot.sets[labels] == nil then
-      slot.sets[labels] = false
+  local sets = slot.sets
+  for index = 1, #list do
+    local labels = list[index]
+    if sets[labels] == nil then
+      sets[labels] = false
       wanted[#wanted + 1] = labels
     end
   end
   local texts = read_many('HMGET', slot.key, wanted)
-  for index, labels in ipairs(wanted) do
-    slot.sets[labels] = texts[index] and parse_total(texts[index]) or false
+  for index = 1, #wanted do
+    sets[wanted[index]] = texts[index] and parse_total(texts[index]) or false
   end
 end
 local function find_total(slot, labels)
@@ -342,7 +371,7 @@ local function append_row(row, hold)
   local seq = next_seq
   next_seq = seq + 1
   row.text = row_json(row)
-  rows[seq] = row
+  rows[seq] = row.text
   new_rows[#new_rows + 1] = row
   if hold then
     hold.seq = seq

@@ -79,12 +79,14 @@ end
 
 local function write_ids()
   local texts, forgotten, due, done, gone = new_holds, {}, new_due, {}, {}
-  for _, known in ipairs(changed_ids) do
+  local place = #texts
+  for index = 1, #changed_ids do
+    local known = changed_ids[index]
     if known.forgotten then
       if not ids[known.id] then forgotten[#forgotten + 1] = known.id end
     elseif known.state then
-      texts[#texts + 1] = known.id
-      texts[#texts + 1] = hold_text(known)
+      texts[place + 1], texts[place + 2] = known.id, hold_text(known)
+      place = place + 2
       if known.state == 'open' then
         due[#due + 1], due[#due + 2] = known.expires, known.id
       elseif known.was_open then
@@ -92,8 +94,8 @@ local function write_ids()
       end
       if known.resolved_now then gone[#gone + 1] = known.resolved .. ' ' .. known.id end
     else
-      texts[#texts + 1] = known.id
-      texts[#texts + 1] = 'c' .. int(known.seq)
+      texts[place + 1], texts[place + 2] = known.id, 'c' .. int(known.seq)
+      place = place + 2
     end
   end
   write('HDEL', IDS, forgotten)
@@ -143,10 +145,12 @@ local function flush()
   write_rows()
   write_totals(quarter)
   write_totals(day)
-  if changes > 0 or meta_changed then
+  if meta_changed then
     call('HSET', META, 'revision', int(revision), 'first', int(first), 'next', int(next_seq),
       'envelopes', int(count), 'number', int(number), 'forgetAt', int(forget_at),
       'snapshots', concat(snapshots, ' '), 'schema', '1')
+  elseif changes > 0 then
+    call('HSET', META, 'next', int(next_seq), 'envelopes', int(count), 'number', int(number))
   end
 end
 `;

@@ -50,11 +50,13 @@ function WRITE.charge(said, body)
   local row = { id = said[2], at = said[3], amounts = said[4], labels = said[5],
     description = said[6], held = said[7] ~= NULL and said[7] or nil, overrun = flags % 2 == 1,
     late = flags % 4 >= 2, abandoned = flags >= 4, corrects = said[9] ~= NULL and said[9] or nil,
-    crossed = said[10], numbers = {} }
+    crossed = concat(said[10], ',') }
+  local numbers = {}
   for _, key in ipairs(decode(body)) do
     local envelope = find_envelope(key)
-    if envelope then row.numbers[#row.numbers + 1] = envelope.n end
+    if envelope then numbers[#numbers + 1] = envelope.n end
   end
+  row.numbers = concat(numbers, ',')
   append_row(row, standing)
 end
 
@@ -77,6 +79,8 @@ for _, said in ipairs(totals) do
   call('ZADD', SLOTS, int(said[3]), said[2])
 end
 return 1
+end
+return run()
 `;
 
 export const WRITE_SCRIPT: string = BOOK + FLUSH + MAIN;
