@@ -9,7 +9,7 @@ const ASKS: ReadonlySet<string> = new Set(['Q', 'S']);
 
 /** Calls back with each whole message of a stream: its kind, and its bytes. */
 class Messages {
-  #rest = Buffer.alloc(0);
+  #rest: Buffer = Buffer.alloc(0);
   /** The first message of a client has no kind. */
   #started: boolean;
   readonly #take: (kind: string, message: Buffer) => void;
