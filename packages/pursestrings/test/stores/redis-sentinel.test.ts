@@ -5,7 +5,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { redis } from '../../src/stores/redis.ts';
 import { startSentinelGroup, until } from '../servers/redis-server.ts';
 import { makePurse } from './fixture.ts';
-import { expectNothingLost, spendUntil } from './redis-spender.ts';
+import { expectNothingLost, spendUntil } from './spender.ts';
 
 const group = await startSentinelGroup();
 // More than one connection: a write and its WAIT must share one all the same.
