@@ -9,7 +9,7 @@ import { BACKENDS, type Backend, freshLedger } from './backends.ts';
 
 const LIMITS = [{ name: 'all', cap: { usd: 100 } }];
 /** Long enough for a busy machine to open a purse in. */
-const IMPATIENT = { operationTimeoutMs: 1000, retryForMs: 1000 };
+const IMPATIENT = { operationTimeoutMs: 1000, retryForMs: 3000 };
 const PATIENT = { operationTimeoutMs: 1000, retryForMs: 60_000 };
 
 /** A server of our own, which may be stopped. */
@@ -69,6 +69,7 @@ async function customerOf({ open }: Backend, { url }: Server): Promise<Customer>
 async function expectWhilePaused({ hasty, patient, allowing, errors }: Customer): Promise<void> {
   const unknown = hasty.charge({ usd: 1 }, {}, { id: 'hasty' });
   void unknown.catch(() => undefined);
+  const allowed = allowing.reserve({ usd: 2 }, {}, { id: 'allowed' });
   // It is on its way before a probe takes the connection that is free.
   for (let turn = 0; turn < 3; turn += 1) await nextTurn();
   expect(await hasty.health({ timeoutMs: 100 })).toMatchObject({
@@ -77,7 +78,7 @@ async function expectWhilePaused({ hasty, patient, allowing, errors }: Customer)
     error: { code: 'STORE_UNAVAILABLE', failure: 'unreachable' },
   });
   await expect(unknown).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN', retryable: true });
-  const hold = await allowing.reserve({ usd: 2 }, {}, { id: 'allowed' });
+  const hold = await allowed;
   expect(hold.untracked).toBe(true);
   expect((await hold.settle({ usd: 1.5 })).late).toBe(true);
   expect(errors).toHaveLength(1);
