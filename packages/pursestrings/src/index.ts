@@ -37,6 +37,7 @@ export { openPurse, type Purse } from './purse.ts';
 export type {
   Health,
   HealthOptions,
+  HoldsQuery,
   JournalOptions,
   PurseOptions,
   ReportQuery,

@@ -33,6 +33,7 @@ import {
   type Health,
   HEALTH_TIMEOUT_MS,
   type HealthOptions,
+  type HoldsQuery,
   type JournalOptions,
   MAX_TIMEOUT_MS,
   type PurseOptions,
@@ -227,6 +228,30 @@ export class Purse implements AsyncDisposable {
     this.#assertOpen();
     checkId(id);
     return this.#spending.find(id, options.expired === true);
+  }
+
+  /**
+   * Lists the holds that are open, in the order of their ids: what is under way, in any process.
+   * Those whose time is past are resolved first. Each hold is as it stood when its page of up to
+   * 1,000 was read, and may be settled, released or extended like one that `hold` takes up.
+   *
+   * Holds that are `untracked` are in no store and in no list.
+   *
+   * @throws InvalidLabelError, StoreError
+   * @example
+   * ```ts
+   * import { openPurse } from 'pursestrings';
+   *
+   * const purse = await openPurse({ limits: [{ name: 'all', cap: { usd: 10 } }] });
+   * await purse.reserve({ usd: 4 }, { agent: 'a1' }, { description: 'the nightly batch' });
+   * for await (const hold of purse.holds({ labels: { agent: 'a1' } })) {
+   *   console.log(hold.id, hold.amounts, hold.description);
+   * }
+   * ```
+   */
+  async *holds(query: HoldsQuery = {}): AsyncGenerator<Hold> {
+    this.#assertOpen();
+    yield* this.#spending.open(labelSet(query.labels ?? {}).labels);
   }
 
   /** Lists balances in their current windows. A limit without `each` always has one. */
