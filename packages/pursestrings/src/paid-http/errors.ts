@@ -8,8 +8,8 @@ export type PaymentOutcome = 'failed' | 'unknown';
 /**
  * Which refusal or failure an `L402PaymentError` is.
  *
- * Refused before paying: `INVOICE_UNREADABLE`, `INVOICE_AMOUNTLESS`, `INVOICE_ZERO`,
- * `INVOICE_TOO_LARGE`, `INVOICE_EXPIRED`, `INVOICE_WRONG_NETWORK`, `ALREADY_PAID`,
+ * Refused before paying: `INVOICE_AMOUNTLESS`, `INVOICE_ZERO`, `INVOICE_TOO_LARGE`,
+ * `INVOICE_EXPIRED`, `INVOICE_WRONG_NETWORK`, `ALREADY_PAID`,
  * `OVER_MAX_PER_PAYMENT`, `PRICE_MISMATCH`, `BODY_NOT_REPEATABLE`, `TOKEN_TOO_LONG`,
  * `DOMAIN_NOT_ALLOWED`. Nothing spent either: `PAYMENT_FAILED`. Money that may be on its way and
  * stays held: `PAYMENT_PENDING`. Paid: `WRONG_PREIMAGE`, `CREDENTIAL_REFUSED`.
@@ -22,7 +22,6 @@ export type L402PaymentErrorCode =
   | 'INVOICE_AMOUNTLESS'
   | 'INVOICE_EXPIRED'
   | 'INVOICE_TOO_LARGE'
-  | 'INVOICE_UNREADABLE'
   | 'INVOICE_WRONG_NETWORK'
   | 'INVOICE_ZERO'
   | 'OVER_MAX_PER_PAYMENT'

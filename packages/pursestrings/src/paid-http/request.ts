@@ -1,21 +1,11 @@
-type FetchInput = Parameters<typeof fetch>[0];
-type FetchInit = NonNullable<Parameters<typeof fetch>[1]>;
+export type FetchInput = Parameters<typeof fetch>[0];
+export type FetchInit = NonNullable<Parameters<typeof fetch>[1]>;
 
-/** A body that can be sent any number of times. */
-export type RepeatableBody =
-  | string
-  | Blob
-  | FormData
-  | URLSearchParams
-  | ArrayBuffer
-  | NodeJS.ArrayBufferView<ArrayBuffer>
-  | null;
-
-/** A request as it can be sent again: to another place, with other headers. */
-export interface RepeatableRequest {
+/** A request taken apart, so that it can be sent to another place with other headers. */
+export interface RequestParts {
   readonly method: string;
   readonly headers: Headers;
-  readonly body: RepeatableBody;
+  readonly body: FetchInit['body'] | null;
   readonly redirect: RequestRedirect;
   /** All else that was given: the signal, the cache mode, a dispatcher. */
   readonly rest: FetchInit;
@@ -29,90 +19,94 @@ export interface GivenRequest {
   readonly signal: AbortSignal | null;
   /** It carries an `Authorization` of the caller's own. */
   readonly authorized: boolean;
-  /** Its body is used up by sending it, so that it can be sent once. */
+  /** Sending it uses its body up, so that it can be sent once. */
   readonly sendsOnce: boolean;
   /** Sends it as it was given. */
   send(send: typeof fetch): Promise<Response>;
-  /**
-   * Reads what it takes to send it again, also after it was sent.
-   *
-   * @throws The signal's reason, or what its body throws.
-   */
-  repeatable(): Promise<RepeatableRequest>;
-  /** Forgets the body that was kept for sending it again. */
+  /** Takes it apart, also after it was sent. Call it once. */
+  parts(): Promise<RequestParts>;
+  /** Lets go of the body that is kept for sending it again. */
   forget(): void;
 }
 
 /**
  * Reads the arguments of a `fetch`: a URL or a `Request`, and what overrides it.
  *
- * @throws TypeError when the URL is none, as `fetch` does.
+ * @throws TypeError when the URL is none, or a request's body was used before, as `fetch` does.
  */
 export function readGiven(input: FetchInput, init: FetchInit | undefined): GivenRequest {
-  if (typeof input === 'string' || input instanceof URL) return fromParts(input, init ?? {});
-  return fromRequest(input, init);
+  if (input instanceof Request) return givenRequest(input, init);
+  return givenParts(input, init ?? {});
 }
 
-/** The parts of a request that are told apart from all else. */
-type KnownParts = 'method' | 'headers' | 'body' | 'redirect' | 'duplex';
-
-function fromParts(target: string | URL, init: FetchInit): GivenRequest {
-  const { method, headers, body, redirect, duplex: _, ...rest } = init as FetchInit & {
-    readonly duplex?: string;
-  } & Record<KnownParts, never>;
-  const url = typeof target === 'string' ? new URL(target) : target;
-  const given = body as FetchInit['body'];
+function givenParts(target: string | URL, init: FetchInit): GivenRequest {
   return {
-    url,
+    url: typeof target === 'string' ? new URL(target) : target,
     urlText: typeof target === 'string' ? target : target.href,
     signal: init.signal ?? null,
-    authorized: headers !== undefined && new Headers(headers).has('authorization'),
-    sendsOnce: !isRepeatable(given),
+    authorized: init.headers !== undefined && new Headers(init.headers).has('authorization'),
+    sendsOnce: !isRepeatable(init.body),
     send: (send) => send(target, init),
-    repeatable: async () => ({
-      method: normalMethod(method),
-      headers: headersWithType(headers, given),
-      body: (given ?? null) as RepeatableBody,
-      redirect: redirect ?? 'follow',
-      rest,
-    }),
+    parts: async () => {
+      const { method = 'GET', headers, body = null, redirect = 'follow', ...rest } = init;
+      return { method, headers: new Headers(headers), body, redirect, rest };
+    },
     forget: () => undefined,
   };
 }
 
-function fromRequest(input: Request, init: FetchInit | undefined): GivenRequest {
+function givenRequest(input: Request, init: FetchInit | undefined): GivenRequest {
   const request = init === undefined ? input : new Request(input, init);
-  const sendsOnce = init?.body !== undefined && !isRepeatable(init.body);
-  // Whoever sends a request uses up its body. A branch of it waits here, unread.
+  const { url, method, headers, redirect, signal } = request;
+  const sendsOnce = !isRepeatable(init?.body);
+  // Whoever sends a request uses its body up, so a second branch of it waits here, unread.
   let kept = request.body === null || sendsOnce ? null : request.clone();
-  const { method, headers, redirect, signal } = request;
   return {
-    url: new URL(request.url),
-    urlText: request.url,
+    url: new URL(url),
+    urlText: url,
     signal,
     authorized: headers.has('authorization'),
     sendsOnce,
     send: (send) => send(request),
-    repeatable: async () => ({
+    parts: async () => ({
       method,
       headers: new Headers(headers),
-      body: kept === null ? null : await kept.arrayBuffer(),
+      body: sendsOnce ? request.body : ((await kept?.arrayBuffer()) ?? null),
       redirect,
-      rest: {
-        ...withoutParts(init),
-        signal,
-        cache: request.cache,
-        credentials: request.credentials,
-        integrity: request.integrity,
-        keepalive: request.keepalive,
-        mode: request.mode,
-        referrer: request.referrer,
-        referrerPolicy: request.referrerPolicy,
-      },
+      rest: { ...settingsOf(request), ...(sendsOnce && { duplex: 'half' }) },
     }),
     forget: () => {
-      void kept?.body?.cancel().catch(() => undefined);
+      if (kept?.bodyUsed === false) void kept.body?.cancel().catch(() => undefined);
       kept = null;
     },
   };
+}
+
+function settingsOf(request: Request): FetchInit {
+  const { signal, cache, credentials, integrity, keepalive, mode } = request;
+  const { referrer, referrerPolicy } = request;
+  return {
+    signal,
+    cache,
+    credentials,
+    integrity,
+    keepalive,
+    mode,
+    referrer,
+    referrerPolicy,
+  };
+}
+
+/** True for a body that is the same however often it is sent; streams and iterators are not. */
+function isRepeatable(body: FetchInit['body']): boolean {
+  return (
+    body === undefined ||
+    body === null ||
+    typeof body === 'string' ||
+    body instanceof URLSearchParams ||
+    body instanceof Blob ||
+    body instanceof FormData ||
+    body instanceof ArrayBuffer ||
+    ArrayBuffer.isView(body)
+  );
 }
