@@ -24,6 +24,7 @@ import {
   withUnits,
 } from './ledger/policy.ts';
 import { type Report, reportRows, slotEnd, slotOf } from './ledger/report.ts';
+import { checkedNote, checkNoteKey, type NoteOptions } from './notes.ts';
 import { inTime } from './patience.ts';
 import { PatientStore } from './patient-store.ts';
 import {
@@ -357,6 +358,51 @@ export class Purse implements AsyncDisposable {
     this.#assertOpen();
     await this.#desk.reload();
     return structuredClone<Policy['freezes']>(this.#desk.rulebook.policy.freezes);
+  }
+
+  /**
+   * Reads a note; `null` when there is none, its time is past, or the store had to let go of it.
+   *
+   * @param key 1 to 256 characters.
+   * @throws InvalidOptionError, StoreError
+   */
+  async readNote(key: string): Promise<string | null> {
+    this.#assertOpen();
+    checkNoteKey(key);
+    return this.#store.readNote(key);
+  }
+
+  /** Takes a note away, if there is one. */
+  async writeNote(key: string, text: null): Promise<void>;
+  /**
+   * Keeps a small text beside the ledger for a while, for every process that shares it: what was
+   * paid for and may be used again, such as a credential. `null` takes it away. Whoever writes last
+   * wins.
+   *
+   * Notes are a cache: they touch no balance, are in no journal and no export, and may be gone before
+   * their time when a ledger has more than 100,000. They lie in the store as they are: whoever may
+   * read the store may read them.
+   *
+   * @param key 1 to 256 characters. Begin it with a name of your own, so that others' keys are others.
+   * @param text At most 65,536 characters.
+   * @throws InvalidOptionError: nothing was written.
+   * @throws StoreError
+   * @example
+   * ```ts
+   * import { openPurse } from 'pursestrings';
+   *
+   * const purse = await openPurse({ store: 'memory:' });
+   * await purse.writeNote('weather:token', 'abc', { ttlMs: 3_600_000 });
+   * console.log(await purse.readNote('weather:token')); // abc
+   * ```
+   */
+  async writeNote(key: string, text: string | null, options: NoteOptions): Promise<void>;
+  async writeNote(key: string, text: string | null, options?: NoteOptions): Promise<void> {
+    this.#assertOpen();
+    checkNoteKey(key);
+    if (text === null) return this.#store.writeNote(key, null, 0);
+    const { ttlMs } = checkedNote(text, options);
+    return this.#store.writeNote(key, text, (await this.#spending.storeTime()) + ttlMs);
   }
 
   /** Adds the journal and the holds up again and compares every envelope, in one snapshot. */

@@ -98,6 +98,12 @@ export class Spending {
     return this.#embedded?.now() ?? this.#clock.now();
   }
 
+  /** The same, asked for where the store has never said it: it is wanted for something that is kept. */
+  async storeTime(): Promise<number> {
+    if (this.#embedded === undefined && !this.#clock.known) await this.#lookForChanges();
+    return this.now();
+  }
+
   /** Resolves holds that are past their time, until none is left. */
   resolveDue(): Promise<void> {
     return this.#asking.queue.resolveDue();
