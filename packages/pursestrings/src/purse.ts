@@ -424,6 +424,15 @@ export class Purse implements AsyncDisposable {
   }
 
   /**
+   * Announces a failure that no caller can be told of, as the purse's `error` event.
+   *
+   * @internal For adapters that must hand on an answer whatever becomes of its records.
+   */
+  failed(error: unknown): void {
+    this.#announcer.emit('error', error);
+  }
+
+  /**
    * Says what a probe of a service needs to know, in bounded time. It does not throw when the store
    * fails: `ok` is false then, and `error` says why.
    *

@@ -51,11 +51,18 @@ export interface TokenStore {
 /** As many credentials are kept at hand. */
 const MAX_AT_HAND = 10_000;
 
+/** A credential that was found. */
+export interface FoundCredential {
+  readonly credential: Credential;
+  /** When it was bought here, by `performance.now()`; -Infinity for one that a store kept. */
+  readonly boughtAtMs: number;
+}
+
 /** Credentials by resource: some at hand, all of them in a store. */
 export class Credentials {
   readonly #store: TokenStore | null;
   readonly #failed: (error: unknown) => void;
-  readonly #atHand = new Map<string, Credential>();
+  readonly #atHand = new Map<string, FoundCredential>();
   readonly #refused = new Map<string, string>();
 
   constructor(store: TokenStore | null, failed: (error: unknown) => void) {
@@ -64,12 +71,12 @@ export class Credentials {
   }
 
   /** The credential at hand. */
-  peek(resource: string): Credential | null {
+  peek(resource: string): FoundCredential | null {
     return this.#atHand.get(resource) ?? null;
   }
 
   /** The credential at hand, or else in the store. A store that fails has none. */
-  async find(resource: string): Promise<Credential | null> {
+  async find(resource: string): Promise<FoundCredential | null> {
     const atHand = this.peek(resource);
     if (atHand !== null || this.#store === null) return atHand;
     try {
@@ -77,8 +84,9 @@ export class Credentials {
       if (credential === null || this.#refused.get(resource) === authorizationOf(credential)) {
         return null;
       }
-      remember(this.#atHand, resource, credential);
-      return credential;
+      const found = { credential, boughtAtMs: Number.NEGATIVE_INFINITY };
+      remember(this.#atHand, resource, found);
+      return found;
     } catch (error) {
       this.#failed(error);
       return null;
@@ -87,7 +95,7 @@ export class Credentials {
 
   /** Keeps a credential. It is at hand whatever the store says. */
   async keep(resource: string, credential: Credential): Promise<void> {
-    remember(this.#atHand, resource, credential);
+    remember(this.#atHand, resource, { credential, boughtAtMs: performance.now() });
     const { scheme, token: macaroon, preimage } = credential;
     try {
       const stored = { macaroon, preimage, ...(scheme === 'LSAT' && { scheme }) };
@@ -101,7 +109,7 @@ export class Credentials {
   drop(resource: string, authorization: string): void {
     remember(this.#refused, resource, authorization);
     const atHand = this.#atHand.get(resource);
-    if (atHand !== undefined && authorizationOf(atHand) === authorization) {
+    if (atHand !== undefined && authorizationOf(atHand.credential) === authorization) {
       this.#atHand.delete(resource);
     }
   }

@@ -14,7 +14,7 @@ import {
   writeHeldPayment,
 } from './held-payment.ts';
 import { type PaymentDesk, pendingError, type PendingPayments } from './pending.ts';
-import { type Completed, madePayment, recordUnproven } from './settling.ts';
+import { type Completed, madePayment } from './settling.ts';
 import { type Ask, type Bill, billOf, checkUnexpired, mostAskedMsat } from './terms.ts';
 import type { PaymentTerms } from './terms.ts';
 import type { PaidInvoice, PayOptions } from './wallets/wallet.ts';
@@ -56,7 +56,7 @@ export async function pay(desk: PayingDesk, ask: Ask, signal: AbortSignal): Prom
   const taken = await takeHold(desk, ask, bill, signal);
   if ('credential' in taken) return taken.credential;
   const { hold, payment } = taken;
-  desk.pending.begin(hold.id);
+  desk.pending.begin(hold.id, ask.url);
   try {
     await agreeToPay(desk, ask, bill, signal).catch(async (error: unknown) => {
       await desk.pending.free(hold);
@@ -124,7 +124,8 @@ async function takeHold(
     // Somebody pays, or has paid, this very invoice. It may be this resource's by now.
     const earlier =
       (taken === 'open' ? await desk.pending.resolveFor(ask.resource, signal) : null) ??
-      (await desk.credentials.find(ask.resource));
+      (await desk.credentials.find(ask.resource))?.credential ??
+      null;
     if (earlier !== null) return { credential: earlier };
     throw new L402PaymentError(
       'ALREADY_PAID',
@@ -281,7 +282,7 @@ async function unproven(
   const { resource } = payment;
   const { bolt11: invoice } = bill.invoice;
   if (answer.state === 'free') throw failedError(bill, payment, undefined);
-  await desk.pending.completeUnproven(hold, payment);
+  await desk.pending.completeUnproven({ hold, payment });
   throw new L402PaymentError(
     'WRONG_PREIMAGE',
     `The wallet says that it paid ${toSats(payment.amountMsat)} sats for ${resource}, but its ` +

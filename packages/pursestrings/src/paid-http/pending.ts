@@ -11,8 +11,16 @@ import {
   toSats,
   urlLabel,
 } from './held-payment.ts';
-import { type MadePayment, madePayment, recordPayment } from './settling.ts';
+import { type MadePayment, madePayment, recordPayment, recordUnproven } from './settling.ts';
 import type { L402Wallet, PaymentState } from './wallets/wallet.ts';
+
+/** Money that was spent, fee and all. */
+export interface Spend {
+  /** The URL for callbacks. */
+  readonly url: string;
+  readonly resource: string;
+  readonly msat: number;
+}
 
 /** What payments are made and looked up with. */
 export interface PaymentDesk {
@@ -22,7 +30,7 @@ export interface PaymentDesk {
   readonly labels: Labels;
   readonly credentials: Credentials;
   /** Tells of money that was spent. */
-  spent(made: MadePayment): void;
+  spent(spend: Spend): void;
   /** Tells of a failure that no caller can be told of. */
   failed(error: unknown): void;
 }
@@ -64,8 +72,8 @@ export class PendingPayments {
   readonly #desk: PaymentDesk;
   /** Being paid here just now. */
   readonly #active = new Set<string>();
-  /** Begun here; true once their money was told of. */
-  readonly #begun = new Map<string, boolean>();
+  /** Begun here, for which URL, and whether their money was told of. */
+  readonly #begun = new Map<string, { readonly url: string; told: boolean }>();
   /** Made, and not recorded yet because the store failed. */
   readonly #owed = new Map<string, { readonly hold: Hold; readonly made: MadePayment }>();
   #sweptAtMs = Number.NEGATIVE_INFINITY;
@@ -75,9 +83,9 @@ export class PendingPayments {
   }
 
   /** Marks a payment as being made here: nobody looks it up meanwhile. */
-  begin(id: string): void {
+  begin(id: string, url: string): void {
     this.#active.add(id);
-    this.#begun.set(id, false);
+    this.#begun.set(id, { url, told: false });
     for (const first of this.#begun.keys()) {
       if (this.#begun.size <= MAX_REMEMBERED) break;
       this.#begun.delete(first);
@@ -94,8 +102,7 @@ export class PendingPayments {
    * fails, the hold stands and the record is made later.
    */
   async complete(hold: Hold, made: MadePayment): Promise<Credential> {
-    const told = this.#begun.get(hold.id);
-    if (told === false) this.#begun.set(hold.id, true);
+    const tell = this.#teller(hold.id, made);
     let recorded = false;
     try {
       recorded = await recordPayment(hold, made);
@@ -104,8 +111,22 @@ export class PendingPayments {
       this.#desk.failed(error);
     }
     await this.#desk.credentials.keep(made.payment.resource, made.credential);
-    if (told === false || (told === undefined && recorded)) this.#desk.spent(made);
+    tell(recorded);
     return made.credential;
+  }
+
+  /** Records all that was held: the wallet says that it paid, and proves nothing. */
+  async completeUnproven({ hold, payment }: OpenPayment): Promise<void> {
+    const msat = Math.round((hold.amounts['sats'] ?? 0) * 1_000);
+    const tell = this.#teller(hold.id, { payment, msat });
+    let recorded = false;
+    try {
+      recorded = await recordUnproven(hold, payment);
+    } catch (error) {
+      // The hold stands, and counts as spent when its time is over.
+      this.#desk.failed(error);
+    }
+    tell(recorded);
   }
 
   /** Gives the money of a payment back that failed for good. */
@@ -131,7 +152,8 @@ export class PendingPayments {
       const answer = await this.#resolveOnce(resource);
       if (answer.state === 'made') return answer.credential;
       if (answer.state === 'free') {
-        return pauseMs === 0 ? null : this.#desk.credentials.find(resource);
+        if (pauseMs === 0) return null;
+        return (await this.#desk.credentials.find(resource))?.credential ?? null;
       }
       const waitedMs = performance.now() - since;
       if (!answer.mayBeOthers || waitedMs > OTHERS_PATIENCE_MS) {
@@ -235,6 +257,20 @@ export class PendingPayments {
       return HELD_PAYMENT_TTL_MS - hold.remainingMs() > RETRY_SETTLED_AGE_MS;
     }
     return state === 'unknown' && Date.now() > payment.expiresAtMs + NEVER_ASKED_AFTER_MS;
+  }
+
+  /** Tells of a payment's money once: of one begun elsewhere, when it was recorded here. */
+  #teller(
+    id: string,
+    { payment, msat }: Pick<MadePayment, 'payment' | 'msat'>,
+  ): (recorded: boolean) => void {
+    const begun = this.#begun.get(id);
+    const told = begun?.told === true;
+    if (begun !== undefined) begun.told = true;
+    return (recorded) => {
+      if (told || (begun === undefined && !recorded)) return;
+      this.#desk.spent({ url: begun?.url ?? payment.resource, resource: payment.resource, msat });
+    };
   }
 
   async #recordOwed(id: string): Promise<void> {

@@ -1,12 +1,15 @@
 export type FetchInput = Parameters<typeof fetch>[0];
 export type FetchInit = NonNullable<Parameters<typeof fetch>[1]>;
 
+/** What a request says of redirects. */
+export type RedirectMode = NonNullable<FetchInit['redirect']>;
+
 /** A request taken apart, so that it can be sent to another place with other headers. */
 export interface RequestParts {
   readonly method: string;
   readonly headers: Headers;
-  readonly body: FetchInit['body'] | null;
-  readonly redirect: RequestRedirect;
+  readonly body: NonNullable<FetchInit['body']> | null;
+  readonly redirect: RedirectMode;
   /** All else that was given: the signal, the cache mode, a dispatcher. */
   readonly rest: FetchInit;
 }

@@ -1,5 +1,5 @@
-import type { FetchInit, RequestParts } from './request.ts';
 import { resourceOf } from './credentials.ts';
+import type { FetchInit, RedirectMode, RequestParts } from './request.ts';
 
 /** Gives the `Authorization` that a resource, an origin and a path, was paid for; null without. */
 export type AuthorizationFor = (resource: string) => string | null;
@@ -62,7 +62,7 @@ export async function sendWithCredentials(
 function hopInit(
   rest: FetchInit,
   { method, headers, body }: Hop,
-  redirect: RequestRedirect,
+  redirect: RedirectMode,
   authorization: string | null,
 ): FetchInit {
   if (authorization === null) return { ...rest, method, headers, body, redirect };
@@ -73,7 +73,7 @@ function hopInit(
 
 /** Where a redirect leads, and with what. */
 function nextHop(hop: Hop, status: number, location: string): Hop {
-  const url = URL.parse(location, hop.url);
+  const url = URL.parse(location, hop.url.href);
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
     throw new TypeError(`${hop.url.host} redirected to a place that cannot be fetched`);
   }

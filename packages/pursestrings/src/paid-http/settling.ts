@@ -54,10 +54,10 @@ export async function recordPayment(hold: Hold, made: MadePayment): Promise<bool
  *
  * @throws StoreError
  */
-export async function recordUnproven(hold: Hold, payment: HeldPayment): Promise<void> {
+export async function recordUnproven(hold: Hold, payment: HeldPayment): Promise<boolean> {
   const { paymentHash, amountMsat, resource: url } = payment;
   const receipt = { paymentHash, preimage: '', amountMsat, feeMsat: null, url };
-  await settleOnce(hold, undefined, writeReceipt(receipt));
+  return settleOnce(hold, undefined, writeReceipt(receipt));
 }
 
 async function settleOnce(
