@@ -56,7 +56,7 @@ export async function pay(desk: PayingDesk, ask: Ask, signal: AbortSignal): Prom
   const taken = await takeHold(desk, ask, bill, signal);
   if ('credential' in taken) return taken.credential;
   const { hold, payment } = taken;
-  desk.pending.begin(hold.id, ask.url);
+  desk.pending.begin(hold, ask.url);
   try {
     await agreeToPay(desk, ask, bill, signal).catch(async (error: unknown) => {
       await desk.pending.free(hold);
