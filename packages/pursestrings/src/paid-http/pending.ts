@@ -97,6 +97,23 @@ export class PendingPayments {
     }
   }
 
+  /** Ends a payment that was not made. */
+  async giveUp(hold: Hold): Promise<void> {
+    await this.free(hold);
+    this.end(hold.id);
+  }
+
+  /** True when no payment that is open for a resource, elsewhere, was begun before this one. */
+  async isFirst(hold: Hold, resource: string): Promise<boolean> {
+    const labels = { ...this.#desk.labels, url: urlLabel(resource) };
+    for await (const other of this.#open(labels)) {
+      if (other.payment.resource !== resource) continue;
+      const laterMs = hold.expiresAt.getTime() - other.hold.expiresAt.getTime();
+      if (laterMs > 0 || (laterMs === 0 && other.hold.id < hold.id)) return false;
+    }
+    return true;
+  }
+
   /** Marks the end of waiting for a payment, whatever became of it. */
   end(id: string): void {
     this.#active.delete(id);
