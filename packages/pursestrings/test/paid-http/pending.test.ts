@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { L402PaymentError } from '../../src/paid-http/errors.ts';
 import { resolvePayments } from '../../src/paid-http/paid-fetch.ts';
 import { memory } from '../../src/stores/memory.ts';
@@ -11,6 +11,14 @@ const failureOf = (work: Promise<unknown>): Promise<unknown> =>
     () => null,
     (error: unknown) => error,
   );
+
+const DAY_MS = 86_400_000;
+
+/** Sets the wall clock, and no timer. */
+function setClock(ms: number): void {
+  vi.useFakeTimers({ toFake: ['Date'], now: ms });
+  onTestFinished(() => void vi.useRealTimers());
+}
 
 /** Takes the money, and loses the answer on its way. */
 const paysAndTimesOut: PayStep = async (_invoice, pay) => {
@@ -146,21 +154,17 @@ describe('a wallet that can look payments up', () => {
         throw new Error('connect ECONNREFUSED');
       },
     });
-    let age = 0;
-    const { url } = await serve({
-      '*': paidPage({
-        mint: () =>
-          till.lightning.mint({
-            timestamp: Math.floor(Date.now() / 1_000) - age,
-            expirySeconds: age + 1,
-          }),
-      }),
-    });
-    expect(await failureOf(till.fetch(`${url}/page`))).toMatchObject({ code: 'PAYMENT_PENDING' });
-    expect(await failureOf(till.fetch(`${url}/page`))).toMatchObject({ code: 'PAYMENT_PENDING' });
+    const { url } = await serve({ '*': paidPage({ mint: () => till.lightning.mint() }) });
+    const pending = { code: 'PAYMENT_PENDING' };
+    expect(await failureOf(till.fetch(`${url}/page`))).toMatchObject(pending);
+    setClock(Date.now() + 3_600_000 + DAY_MS - 60_000);
+    expect(await failureOf(till.fetch(`${url}/page`))).toMatchObject(pending);
     expect(till.wallet.asked).toHaveLength(1);
     expect(await till.heldSats()).toBe(60);
-    age = 1;
+    setClock(Date.now() + 120_000);
+    const resolved = { settled: 0, released: 1, pending: 0 };
+    expect(await resolvePayments(till.purse, { wallet: till.wallet })).toEqual(resolved);
+    expect(await till.heldSats()).toBe(0);
   });
 
   test('says that it paid, and shows a wrong preimage both times: nobody is told it is known', async () => {
@@ -287,14 +291,11 @@ test('what beforePayment refuses is not paid, and the same invoice may be paid l
 test('an invoice that expires while beforePayment thinks is not paid', async () => {
   const till = await openTill({
     options: {
-      beforePayment: () =>
-        new Promise((resolve) => {
-          setTimeout(resolve, 2_100);
-        }),
+      beforePayment: () => setClock(Date.now() + 60_000),
     },
   });
   const { url } = await serve({
-    '*': paidPage({ mint: () => till.lightning.mint({ expirySeconds: 2 }) }),
+    '*': paidPage({ mint: () => till.lightning.mint({ expirySeconds: 60 }) }),
   });
   await expect(till.fetch(`${url}/page`)).rejects.toMatchObject({ code: 'INVOICE_EXPIRED' });
   expect(till.wallet.asked).toEqual([]);
