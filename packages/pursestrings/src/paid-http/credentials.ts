@@ -65,8 +65,12 @@ export class Credentials {
   readonly #atHand = new Map<string, FoundCredential>();
   readonly #refused = new Map<string, string>();
 
-  constructor(store: TokenStore | null, failed: (error: unknown) => void) {
+  /** The store is the ledger's own: what it keeps outlives whatever befalls this process. */
+  readonly durable: boolean;
+
+  constructor(store: TokenStore | null, durable: boolean, failed: (error: unknown) => void) {
     this.#store = store;
+    this.durable = durable;
     this.#failed = failed;
   }
 

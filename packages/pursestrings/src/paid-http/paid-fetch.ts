@@ -208,12 +208,13 @@ function deskOf(
     );
   }
   const failed = (error: unknown): void => purse.failed(error);
-  const store = options.tokenStore ?? (credentials === 'purse' ? purseTokens(purse) : null);
+  const durable = options.tokenStore === undefined && credentials === 'purse';
+  const store = durable ? purseTokens(purse) : (options.tokenStore ?? null);
   return {
     purse,
     wallet,
     labels: labelSet(labels).labels,
-    credentials: new Credentials(store, failed),
+    credentials: new Credentials(store, durable, failed),
     spent,
     failed,
   };

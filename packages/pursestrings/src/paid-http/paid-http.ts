@@ -166,6 +166,7 @@ class Call {
   /** Gets a credential: one that is there by now, or by one payment for all who ask for it. */
   async #credentialFor(ask: Ask, refused: string | null): Promise<Credential> {
     const { resource } = ask;
+    this.#desk.pending.sweep();
     const known = await this.#desk.credentials.find(resource);
     if (known !== null && authorizationOf(known.credential) !== refused) {
       const isNew = known.boughtAtMs >= this.#startedAtMs;
@@ -176,7 +177,6 @@ class Call {
       }
     }
     this.#checkTries(ask);
-    this.#desk.pending.sweep();
     // What another call paid for was refused to this one: the server wants each call paid for.
     const flights = this.#shared.has(resource) ? new Flights() : this.#flights;
     const { signal } = this.#given;

@@ -125,6 +125,10 @@ export class PendingPayments {
    */
   async complete(hold: Hold, made: MadePayment): Promise<Credential> {
     const tell = this.#teller(hold.id, made);
+    const { credentials } = this.#desk;
+    const kept = credentials.keep(made.payment.resource, made.credential);
+    // Whoever is killed from here on has kept what the money bought before it is recorded as gone.
+    if (credentials.durable) await kept;
     let recorded = false;
     try {
       recorded = await recordPayment(hold, made);
@@ -132,7 +136,7 @@ export class PendingPayments {
       this.#owed.set(hold.id, { hold, made });
       this.#desk.failed(error);
     }
-    await this.#desk.credentials.keep(made.payment.resource, made.credential);
+    await kept;
     tell(recorded);
     return made.credential;
   }
