@@ -14,7 +14,12 @@ import { paidFetch } from 'pursestrings/l402';
 import { median } from './harness.ts';
 
 const NODE_KEY = randomBytes(32).toString('hex');
-const REGTEST = { bech32: 'bcrt', pubKeyHash: 0x6f, scriptHash: 0xc4, validWitnessVersions: [0, 1] };
+const REGTEST = {
+  bech32: 'bcrt',
+  pubKeyHash: 0x6f,
+  scriptHash: 0xc4,
+  validWitnessVersions: [0, 1],
+};
 const FREE = 'https://free.example.com/page';
 const PAID = 'https://paid.example.com/page';
 const PAYMENTS = 300;
@@ -58,14 +63,14 @@ const wallet = {
 
 /** Answers at once: 402 to who asks for something to pay and has not. */
 let next = 0;
-const atOnce = (async (input: string | URL | Request, init?: RequestInit) => {
+const atOnce = (async (input: string, init?: RequestInit) => {
   const paid = new Headers(init?.headers).has('authorization');
-  if (paid || String(input) === FREE) return new Response('the goods');
+  if (paid || input === FREE) return new Response('the goods');
   const invoice = invoices[next % PAYMENTS]?.text ?? '';
   next += 1;
   const challenge = `L402 macaroon="${Buffer.from(`token-${next}`).toString('base64')}", invoice="${invoice}"`;
   return new Response('pay', { status: 402, headers: { 'www-authenticate': challenge } });
-}) as typeof fetch;
+}) as unknown as typeof fetch;
 
 async function microseconds(work: () => Promise<unknown>): Promise<number> {
   const start = performance.now();

@@ -1,7 +1,6 @@
 import type { Hold } from '../hold.ts';
 import { toDecimalText } from '../ledger/amount.ts';
 import type { Scheme } from './challenge.ts';
-import type { Invoice } from './invoice.ts';
 
 /** The ledger's record of a payment that was begun: what it takes to finish it, in any process. */
 export interface HeldPayment {
@@ -14,11 +13,6 @@ export interface HeldPayment {
   readonly resource: string;
   /** Counts the payments of one invoice that were tried, from 1. */
   readonly attempt: number;
-}
-
-/** An invoice that passed every check that needs no ledger. */
-export interface PayableInvoice extends Invoice {
-  readonly amountMsat: bigint;
 }
 
 const ID_PREFIX = 'l402:';

@@ -31,19 +31,18 @@ describe('a list of challenges', () => {
     'a x="say \\"hi\\", \\\\ there"': [['a', { x: 'say "hi", \\ there' }]],
     'a x="1", x="2", y="3"': [['a', { y: '3' }]],
     'a x="1", X="2", x="3"': [['a', {}]],
-    'L402 macaroon="never ends, invoice="y"': [
-      ['L402', {}],
-    ],
+    'L402 macaroon="never ends, invoice="y"': [['L402', {}]],
     '': [],
     '   ': [],
   };
-  for (const [text, expected] of Object.entries(lists)) {
-    test(text, () => expect(plain(parseAuthChallenges(text))).toEqual(expected));
-  }
+  test.each(Object.entries(lists))('%s', (text, expected) => {
+    expect(plain(parseAuthChallenges(text))).toEqual(expected);
+  });
 });
 
 test('L402 is taken before LSAT, and what can be read before what cannot', () => {
-  const find = (text: string): unknown => challengeInHeaders(new Headers({ 'www-authenticate': text }));
+  const find = (text: string): unknown =>
+    challengeInHeaders(new Headers({ 'www-authenticate': text }));
   const lsat = 'LSAT macaroon="a", invoice="ln1"';
   const l402 = 'L402 macaroon="b", invoice="ln2"';
   const found = (scheme: string, token: string, invoice: string): unknown => ({
@@ -68,7 +67,13 @@ test('a body is a challenge where it has a macaroon', () => {
 const piece = fc.oneof(
   fc.constantFrom('L402', 'LSAT', 'l402', 'Basic', 'L402 ', ' ', ',', ', ', '=', '"', '\\', '\\"'),
   fc.constantFrom('macaroon', 'invoice', 'token', 'version', 'realm', 'MACAROON'),
-  fc.constantFrom('YQ==', '0', '1', mintInvoice().bolt11, mintInvoice({ network: 'bitcoin' }).bolt11),
+  fc.constantFrom(
+    'YQ==',
+    '0',
+    '1',
+    mintInvoice().bolt11,
+    mintInvoice({ network: 'bitcoin' }).bolt11,
+  ),
   fc.constantFrom('macaroon="YQ=="', 'invoice="lnbc1"', 'invoice=', 'token="a b"'),
   fc.string({ maxLength: 6 }),
 );
@@ -116,7 +121,10 @@ test('whatever a server writes, it is not paid by mistake, and only L402ParseErr
   };
   await fc.assert(
     fc.asyncProperty(header, body, async (challenge, text) => {
-      const answer = new Response(text, { status: 402, headers: { 'www-authenticate': challenge } });
+      const answer = new Response(text, {
+        status: 402,
+        headers: { 'www-authenticate': challenge },
+      });
       const fetch = paidFetch(purse, { wallet, fetch: async () => answer });
       try {
         const passed = await fetch('https://api.example.com/page');
@@ -139,7 +147,12 @@ test('every way to write a challenge down is read as the same', () => {
   const blank = fc.constantFrom('', ' ', '\t', '  ');
   const name = (text: string): fc.Arbitrary<string> =>
     fc.constantFrom(text, text.toUpperCase(), text[0]?.toUpperCase() + text.slice(1));
-  const noise = fc.constantFrom('', 'Basic realm="a, \\"b\\"", ', 'Negotiate, ', 'Digest a=1, b="2", ');
+  const noise = fc.constantFrom(
+    '',
+    'Basic realm="a, \\"b\\"", ',
+    'Negotiate, ',
+    'Digest a=1, b="2", ',
+  );
   fc.assert(
     fc.property(
       fc.record({

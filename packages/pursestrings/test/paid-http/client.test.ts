@@ -17,6 +17,9 @@ interface Shop extends Paywall {
   client(options?: Partial<L402ClientOptions>): L402Client;
 }
 
+const urlOf = (input: string | URL | Request): string =>
+  input instanceof Request ? input.url : input.toString();
+
 /** A shop whose pages cost so many sats, and a wallet that pays there. */
 async function openShop(sats = 60, terms: WalletTerms = {}): Promise<Shop> {
   const lightning = new Lightning();
@@ -158,8 +161,8 @@ describe('budgets of domains', () => {
         budgetPerDomain: { [key]: 59 },
         // Names below localhost lead nowhere on some machines.
         fetch: (input, init) =>
-          fetch(String(input).replace(/^http:\/\/[^/]+/, shop.url), init).then((answer) =>
-            Object.defineProperty(answer, 'url', { value: String(input) }),
+          fetch(urlOf(input).replace(/^http:\/\/[^/]+/, shop.url), init).then((answer) =>
+            Object.defineProperty(answer, 'url', { value: urlOf(input) }),
           ),
       });
       const error = await failureOf(client.fetch(`http://${host}:${shop.port}/a`));
@@ -180,10 +183,12 @@ describe('budgets of domains', () => {
     await client.fetch(`http://localhost:${other.port}/a`);
     const error = await failureOf(client.fetch(`http://localhost:${shop.port}/b`));
     expect(error).toBeInstanceOf(BudgetExceededError);
-    const hosts = (url: string): typeof fetch => (input, init) =>
-      fetch(String(input).replace(/^http:\/\/[^/]+/, url), init).then((answer) =>
-        Object.defineProperty(answer, 'url', { value: String(input) }),
-      );
+    const hosts =
+      (url: string): typeof fetch =>
+      (input, init) =>
+        fetch(urlOf(input).replace(/^http:\/\/[^/]+/, url), init).then((answer) =>
+          Object.defineProperty(answer, 'url', { value: urlOf(input) }),
+        );
     const below = shop.client({ budgetPerDomain: { '*.shop.test': 100 }, fetch: hosts(shop.url) });
     await below.fetch('http://a.shop.test/1');
     expect(await failureOf(below.fetch('http://b.c.shop.test/2'))).toMatchObject({ remaining: 40 });

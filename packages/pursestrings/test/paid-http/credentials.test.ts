@@ -21,7 +21,9 @@ test('a credential that is refused is dropped, and paid for again once for all',
   const till = await openTill();
   let generation = 0;
   const pages = Array.from({ length: 3 }, () => paidPage({ mint: () => till.lightning.mint() }));
-  const shop = await serve({ '/page': (request, response) => pages[generation]?.(request, response) });
+  const shop = await serve({
+    '/page': (request, response) => pages[generation]?.(request, response),
+  });
   for (generation = 0; generation < 3; generation += 1) {
     const answers = await Promise.all(
       Array.from({ length: 10 }, () => till.fetch(`${shop.url}/page`)),
@@ -35,7 +37,9 @@ test('a refused credential of an earlier process is paid for again once for all'
   const till = await openTill();
   let generation = 0;
   const pages = Array.from({ length: 2 }, () => paidPage({ mint: () => till.lightning.mint() }));
-  const shop = await serve({ '/page': (request, response) => pages[generation]?.(request, response) });
+  const shop = await serve({
+    '/page': (request, response) => pages[generation]?.(request, response),
+  });
   await till.fetch(`${shop.url}/page`);
   generation = 1;
   const later = till.again();
@@ -46,7 +50,9 @@ test('a refused credential of an earlier process is paid for again once for all'
 
 test('a server that sells each answer for itself is paid for each call', async () => {
   const till = await openTill();
-  const shop = await serve({ '/page': paidPage({ mint: () => till.lightning.mint(), once: true }) });
+  const shop = await serve({
+    '/page': paidPage({ mint: () => till.lightning.mint(), once: true }),
+  });
   const fetchAll = (): Promise<readonly Response[]> =>
     Promise.all(Array.from({ length: 4 }, () => till.fetch(`${shop.url}/page`)));
   for (const payments of [4, 8]) {

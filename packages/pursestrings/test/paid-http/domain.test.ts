@@ -25,7 +25,10 @@ describe('a rule is about', () => {
       ['https://example.com', 'http://EXAMPLE.com.:81'],
       ['https://a.example.com', 'https://example.com.evil', 'https://badexample.com'],
     ],
-    'example.com:443': [['https://example.com'], ['http://example.com', 'https://example.com:8443']],
+    'example.com:443': [
+      ['https://example.com'],
+      ['http://example.com', 'https://example.com:8443'],
+    ],
     '*.Example.com': [
       ['https://a.example.com', 'https://a.b.EXAMPLE.com.'],
       ['https://example.com', 'https://aexample.com', 'https://example.com.evil'],
@@ -34,13 +37,11 @@ describe('a rule is about', () => {
     '[::1]:80': [['http://[::1]'], ['http://[::1]:81', 'http://[::2]']],
     '127.0.0.1': [['http://127.0.0.1:9', 'http://2130706433'], ['http://127.0.0.2']],
   };
-  for (const [rule, [yes, no]] of Object.entries(rules)) {
-    test(rule, () => {
-      const pattern = parseDomainPattern(rule);
-      for (const url of yes) expect([url, matchesDomain(pattern, domain(url))]).toEqual([url, true]);
-      for (const url of no) expect([url, matchesDomain(pattern, domain(url))]).toEqual([url, false]);
-    });
-  }
+  test.each(Object.entries(rules))('%s', (rule, [yes, no]) => {
+    const pattern = parseDomainPattern(rule);
+    for (const url of yes) expect([url, matchesDomain(pattern, domain(url))]).toEqual([url, true]);
+    for (const url of no) expect([url, matchesDomain(pattern, domain(url))]).toEqual([url, false]);
+  });
 });
 
 test('what is no domain is refused by name', () => {

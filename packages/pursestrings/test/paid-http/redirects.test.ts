@@ -78,7 +78,8 @@ test('a credential comes back to its own resource, and goes nowhere else on the 
   const till = await openTill();
   const shop = await serve({ '/page': paidPage({ mint: () => till.lightning.mint() }) });
   const front = await serve({
-    '/go': (request, response) => moved(307, `http://localhost:${shop.port}/page`)(request, response),
+    '/go': (request, response) =>
+      moved(307, `http://localhost:${shop.port}/page`)(request, response),
   });
   expect((await till.fetch(`http://localhost:${shop.port}/page`)).status).toBe(200);
   expect((await till.fetch(`${front.url}/go`, { method: 'POST', body: 'q' })).status).toBe(200);

@@ -3,36 +3,36 @@ import { describe, expect, test } from 'vitest';
 import { openTill } from './fixture.ts';
 import { challengeOf, paidPage, serve, wants } from './paywall.ts';
 
+type Body = NonNullable<RequestInit['body']>;
+
 describe('a request goes out again as it was', () => {
   const bytes = new TextEncoder().encode('{"q":1}');
   const form = new FormData();
   form.set('q', '1');
-  const bodies: Record<string, [RequestInit['body'], string]> = {
+  const bodies: Record<string, [Body, string]> = {
     'a string': ['{"q":1}', '{"q":1}'],
-    'bytes': [bytes, '{"q":1}'],
+    bytes: [bytes, '{"q":1}'],
     'a buffer': [bytes.buffer, '{"q":1}'],
     'a blob': [new Blob(['{"q":1}']), '{"q":1}'],
-    'parameters': [new URLSearchParams({ q: '1' }), 'q=1'],
+    parameters: [new URLSearchParams({ q: '1' }), 'q=1'],
   };
-  for (const [name, [body, text]] of Object.entries(bodies)) {
-    test(`with ${name}`, async () => {
-      const till = await openTill();
-      const { url, seen } = await serve({ '*': paidPage({ mint: () => till.lightning.mint() }) });
-      const headers = new Headers({ 'x-trace': 't1', 'content-type': 'application/x-mine' });
-      const answer = await till.fetch(`${url}/page`, { method: 'PUT', headers, body });
-      expect(answer.status).toBe(200);
-      const sent = seen.map(({ method, body }) => [method, body]);
-      expect(sent).toEqual([
-        ['PUT', text],
-        ['PUT', text],
-      ]);
-      expect(seen.map(({ headers }) => [headers['x-trace'], headers['content-type']])).toEqual([
-        ['t1', 'application/x-mine'],
-        ['t1', 'application/x-mine'],
-      ]);
-      expect([...headers.keys()]).toEqual(['content-type', 'x-trace']);
-    });
-  }
+  test.each(Object.entries(bodies))('with %s', async (_name, [body, text]) => {
+    const till = await openTill();
+    const { url, seen } = await serve({ '*': paidPage({ mint: () => till.lightning.mint() }) });
+    const headers = new Headers({ 'x-trace': 't1', 'content-type': 'application/x-mine' });
+    const answer = await till.fetch(`${url}/page`, { method: 'PUT', headers, body });
+    expect(answer.status).toBe(200);
+    const sent = seen.map(({ method, body }) => [method, body]);
+    expect(sent).toEqual([
+      ['PUT', text],
+      ['PUT', text],
+    ]);
+    expect(seen.map(({ headers }) => [headers['x-trace'], headers['content-type']])).toEqual([
+      ['t1', 'application/x-mine'],
+      ['t1', 'application/x-mine'],
+    ]);
+    expect([...headers.keys()]).toEqual(['content-type', 'x-trace']);
+  });
 
   test('with a form', async () => {
     const till = await openTill();
@@ -58,7 +58,9 @@ describe('a request goes out again as it was', () => {
       ['POST', 'question', 't1'],
     ]);
     // Paid for by now: the credential is there at once.
-    expect((await till.fetch(new Request(`${url}/page`), { headers: { a: 'b' } })).status).toBe(200);
+    expect((await till.fetch(new Request(`${url}/page`), { headers: { a: 'b' } })).status).toBe(
+      200,
+    );
     expect(seen).toHaveLength(3);
     expect(seen[2]?.headers['a']).toBe('b');
   });
@@ -81,29 +83,27 @@ describe('a body that can be sent once is refused before paying', () => {
     'an iterator': () => ({
       body: (async function* () {
         yield new TextEncoder().encode('a');
-      })() as unknown as RequestInit['body'],
+      })() as unknown as Body,
     }),
     'a stream of Node': () => ({
-      body: Readable.from([Buffer.from('a')]) as unknown as RequestInit['body'],
+      body: Readable.from([Buffer.from('a')]) as unknown as Body,
     }),
   };
-  for (const [name, init] of Object.entries(streams)) {
-    test(name, async () => {
-      const till = await openTill();
-      const { url, seen } = await serve({ '*': paidPage({ mint: () => till.lightning.mint() }) });
-      const options = { method: 'POST', duplex: 'half', ...init() } as RequestInit;
-      await expect(till.fetch(`${url}/page`, options)).rejects.toMatchObject({
-        code: 'BODY_NOT_REPEATABLE',
-      });
-      expect(till.wallet.asked).toEqual([]);
-      // Paid for by another request, it goes out with the credential.
-      await till.fetch(`${url}/page`);
-      const again = { method: 'POST', duplex: 'half', ...init() } as RequestInit;
-      expect((await till.fetch(`${url}/page`, again)).status).toBe(200);
-      expect(seen.at(-1)?.body).toBe('a');
-      expect(till.wallet.payments).toHaveLength(1);
+  test.each(Object.entries(streams))('%s', async (_name, init) => {
+    const till = await openTill();
+    const { url, seen } = await serve({ '*': paidPage({ mint: () => till.lightning.mint() }) });
+    const options = { method: 'POST', duplex: 'half', ...init() } as RequestInit;
+    await expect(till.fetch(`${url}/page`, options)).rejects.toMatchObject({
+      code: 'BODY_NOT_REPEATABLE',
     });
-  }
+    expect(till.wallet.asked).toEqual([]);
+    // Paid for by another request, it goes out with the credential.
+    await till.fetch(`${url}/page`);
+    const again = { method: 'POST', duplex: 'half', ...init() } as RequestInit;
+    expect((await till.fetch(`${url}/page`, again)).status).toBe(200);
+    expect(seen.at(-1)?.body).toBe('a');
+    expect(till.wallet.payments).toHaveLength(1);
+  });
 });
 
 describe('an Authorization of the caller', () => {
