@@ -60,7 +60,7 @@ function makeHeader(previous: Uint8Array): Uint8Array {
 
 /** One input that spends the output `index` of nothing, with a witness; one output. */
 function makeFunding(outputScript: Uint8Array, sats: bigint, index: number): Uint8Array {
-  const head = Buffer.from('02000000' + '0001' + '01', 'hex');
+  const head = Buffer.from('02000000000101', 'hex');
   const input = Buffer.alloc(41);
   input.fill(7, 0, 32);
   input.writeUInt32LE(index, 32);
@@ -69,7 +69,7 @@ function makeFunding(outputScript: Uint8Array, sats: bigint, index: number): Uin
   output[0] = 1;
   output.writeBigUInt64LE(sats, 1);
   output[9] = outputScript.length;
-  const witnessAndLockTime = Buffer.from('0101ff' + '00000000', 'hex');
+  const witnessAndLockTime = Buffer.from('0101ff00000000', 'hex');
   return Buffer.concat([head, input, output, outputScript, witnessAndLockTime]);
 }
 
