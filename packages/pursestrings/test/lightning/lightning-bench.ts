@@ -79,6 +79,11 @@ export class LightningBench {
     return this.payment(payment.hash) ?? payment;
   }
 
+  /** The payment hash of an invoice, as LDK reads it. */
+  hashOf(invoice: string): string {
+    return toHex(readInvoice(invoice).hash);
+  }
+
   /** What the payer's node knows of a payment. */
   payment(hash: string): NodePayment | undefined {
     return this.#payments.get(hash);

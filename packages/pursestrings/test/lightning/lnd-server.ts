@@ -20,7 +20,7 @@ export async function serveLnd(bench: LightningBench): Promise<LoopbackWallet> {
     }
     const { pathname } = new URL(call.path, 'http://lnd');
     if (call.method === 'POST' && pathname === '/v2/router/send') return send(bench, call);
-    const hash = /^\/v2\/router\/track\/([\w-]{43}=?)$/.exec(pathname)?.[1];
+    const hash = /^\/v2\/router\/track\/([\w-]{43}=)$/.exec(pathname)?.[1];
     if (call.method === 'GET' && hash !== undefined) return track(bench, hash);
     return { status: 404, body: { code: 5, message: 'Not Found', details: [] } };
   };

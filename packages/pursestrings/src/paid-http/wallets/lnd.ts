@@ -101,10 +101,9 @@ export class LndWallet implements L402Wallet {
         throw withoutAnswer('LND', bolt11, cause);
       });
     const update = await this.#lastUpdate(answer, bolt11);
-    const { result, error } = fieldsOf(update);
+    const { result } = fieldsOf(update);
     if (result !== undefined) return this.#readPayment(fieldsOf(result), bolt11);
-    // The gateway puts the error of a stream under `error`, and that of a plain call at the top.
-    const message = textAt(error) ?? textAt(fieldsOf(error ?? update)['message']);
+    const message = errorIn(update);
     const said = `LND did not pay: ${this.#server.quote(message ?? `status ${answer.status}`)}`;
     if (isRefusal(answer.status) || NO_PERMISSION.test(message ?? '')) {
       throw failed('WALLET_REFUSED', bolt11, `${said}; check the macaroon and the invoice.`);
@@ -114,7 +113,8 @@ export class LndWallet implements L402Wallet {
   }
 
   async lookUpPayment(paymentHash: string, options: LookUpOptions = {}): Promise<PaymentState> {
-    const hash = Buffer.from(checkedHash(paymentHash), 'hex').toString('base64url');
+    // The gateway takes base64 for URLs with its padding only: 32 bytes end in one `=`.
+    const hash = `${Buffer.from(checkedHash(paymentHash), 'hex').toString('base64url')}=`;
     try {
       const answer = await this.#server.ask({
         method: 'GET',
@@ -161,13 +161,12 @@ export class LndWallet implements L402Wallet {
   }
 
   #readState(update: unknown, httpStatus: number): PaymentState {
-    const { result, error } = fieldsOf(update);
+    const { result } = fieldsOf(update);
     if (result === undefined) {
-      const { code, message } = fieldsOf(error ?? update);
-      if (code === NOT_FOUND || /isn't initiated/.test(String(message)))
-        return { state: 'unknown' };
-      const said = this.#server.quote(textAt(message) ?? `status ${httpStatus}`);
-      throw lookUpFailed('LND', `it said: ${said}`);
+      const said = errorIn(update) ?? `status ${httpStatus}`;
+      // A route that does not exist is "Not Found" by the same code, and says nothing of a payment.
+      if (/isn't initiated/.test(said)) return { state: 'unknown' };
+      throw lookUpFailed('LND', `it said: ${this.#server.quote(said)}`);
     }
     const { status, failure_reason: reason, payment_preimage, fee_msat } = fieldsOf(result);
     const preimage = hexAt(payment_preimage);
@@ -183,8 +182,12 @@ export class LndWallet implements L402Wallet {
 /** LND checks the macaroon before anything else, and says so by a plain error. */
 const NO_PERMISSION = /macaroon|permission denied|verification failed/i;
 
-/** The code of gRPC for what does not exist. */
-const NOT_FOUND = 5;
+/** The gateway puts the error of a stream under `error`, and that of a plain call at the top. */
+function errorIn(update: unknown): string | undefined {
+  const { error } = fieldsOf(update);
+  const { message } = typeof error === 'object' ? fieldsOf(error) : fieldsOf(update);
+  return textAt(message) ?? textAt(error);
+}
 
 function isFinal(update: unknown): boolean {
   const { result, error } = fieldsOf(update);
