@@ -5,6 +5,7 @@ import { addBalances } from './commands/balances.ts';
 import { addDemo } from './commands/demo.ts';
 import { addExport } from './commands/export.ts';
 import { addFreeze, addUnfreeze } from './commands/freeze.ts';
+import { addHolds } from './commands/holds.ts';
 import { addImport } from './commands/import.ts';
 import { addLimits } from './commands/limits.ts';
 import { addPrices } from './commands/prices.ts';
@@ -68,6 +69,7 @@ function makeProgram(terminal: Terminal): Command {
   addReplay(program, terminal);
   addReport(program, terminal);
   addBalances(program, terminal);
+  addHolds(program, terminal);
   addLimits(program, terminal);
   addFreeze(program, terminal);
   addUnfreeze(program, terminal);

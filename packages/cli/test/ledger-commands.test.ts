@@ -112,6 +112,42 @@ describe('purse balances', () => {
   });
 });
 
+describe('purse holds', () => {
+  test('lists what is under way, of some labels or of all', async () => {
+    const store = await spentLedger();
+    const ledger = await openPurse({ store });
+    await ledger.reserve(
+      { usd: 0.25, tokens: 1200 },
+      { agent: 'a1' },
+      { id: 'batch-1', description: 'the nightly batch' },
+    );
+    await ledger.close();
+    const all = ['holds', '--store', store];
+    const some = await purseJsonHere<{ holds: readonly { expiresAt: string }[] }>([
+      ...all,
+      '--label',
+      'agent=a1',
+    ]);
+    expect(some.holds).toEqual([
+      {
+        id: 'batch-1',
+        amounts: { usd: 0.25, tokens: 1200 },
+        labels: { agent: 'a1' },
+        description: 'the nightly batch',
+        expiresAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
+      },
+    ]);
+    const { stdout } = await purseHere(all);
+    expect(stdout).toMatch(
+      /batch-1 +agent=a1 +1,200 tokens, \$0\.25 +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +the nightly batch/,
+    );
+    expect(stdout).toMatch(/agent=a2 team=search +\$0\.50 /);
+    expect((await purseHere([...all, '--label', 'agent=nobody'])).stdout).toContain(
+      'No hold is open',
+    );
+  });
+});
+
 describe('purse limits', () => {
   test('sets from a file and from options, shows, and removes', async () => {
     const directory = temporaryDirectory();

@@ -100,6 +100,11 @@ export class Hold implements AsyncDisposable {
     return this.#record.labels.labels;
   }
 
+  /** What the spend was said to be when it was reserved. */
+  get description(): string | undefined {
+    return this.#record.description;
+  }
+
   /** By the store's clock: to learn how long that is from now, ask `remainingMs`. */
   get expiresAt(): Date {
     return new Date(this.#expiresAtMs);

@@ -33,10 +33,12 @@ export type { UnitOptions } from './ledger/unit.ts';
 export type { Every, Period } from './ledger/window.ts';
 export { exportLedger } from './moving/export-ledger.ts';
 export { type Imported, importLedger, type ImportOptions } from './moving/import-ledger.ts';
+export type { NoteOptions } from './notes.ts';
 export { openPurse, type Purse } from './purse.ts';
 export type {
   Health,
   HealthOptions,
+  HoldsQuery,
   JournalOptions,
   PurseOptions,
   ReportQuery,

@@ -79,6 +79,18 @@ export class PatientStore implements LedgerStore {
     return this.#ask(() => this.#store.writePolicy(policy, expectedRevision));
   }
 
+  readNote(key: string): Promise<string | null> {
+    return this.#read(() => this.#store.readNote(key));
+  }
+
+  /**
+   * The same note once more does no harm. An asking that hung may still arrive after a newer note was
+   * written, and win: whoever keeps notes must bear with an old one.
+   */
+  writeNote(key: string, text: string | null, expiresAtMs: number): Promise<void> {
+    return this.#ask(() => this.#store.writeNote(key, text, expiresAtMs));
+  }
+
   /** A snapshot is not begun again: whoever reads it has read a part of it. */
   readLedger(scope?: LedgerScope): AsyncIterable<LedgerRecord> {
     return this.#store.readLedger(scope);

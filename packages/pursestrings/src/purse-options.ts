@@ -65,6 +65,12 @@ export interface JournalOptions {
   readonly order?: 'newest' | 'oldest';
 }
 
+/** Which open holds. */
+export interface HoldsQuery {
+  /** Only holds that carry these labels. */
+  readonly labels?: Labels;
+}
+
 /** Which report. */
 export interface ReportQuery {
   /** The labels whose values get rows of their own. Default none: one row. */

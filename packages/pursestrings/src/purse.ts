@@ -24,6 +24,7 @@ import {
   withUnits,
 } from './ledger/policy.ts';
 import { type Report, reportRows, slotEnd, slotOf } from './ledger/report.ts';
+import { checkedNote, checkNoteKey, type NoteOptions } from './notes.ts';
 import { inTime } from './patience.ts';
 import { PatientStore } from './patient-store.ts';
 import {
@@ -33,6 +34,7 @@ import {
   type Health,
   HEALTH_TIMEOUT_MS,
   type HealthOptions,
+  type HoldsQuery,
   type JournalOptions,
   MAX_TIMEOUT_MS,
   type PurseOptions,
@@ -229,6 +231,30 @@ export class Purse implements AsyncDisposable {
     return this.#spending.find(id, options.expired === true);
   }
 
+  /**
+   * Lists the holds that are open, in the order of their ids: what is under way, in any process.
+   * Those whose time is past are resolved first. Each hold is as it stood when its page of up to
+   * 1,000 was read, and may be settled, released or extended like one that `hold` takes up.
+   *
+   * Holds that are `untracked` are in no store and in no list.
+   *
+   * @throws InvalidLabelError, StoreError
+   * @example
+   * ```ts
+   * import { openPurse } from 'pursestrings';
+   *
+   * const purse = await openPurse({ limits: [{ name: 'all', cap: { usd: 10 } }] });
+   * await purse.reserve({ usd: 4 }, { agent: 'a1' }, { description: 'the nightly batch' });
+   * for await (const hold of purse.holds({ labels: { agent: 'a1' } })) {
+   *   console.log(hold.id, hold.amounts, hold.description);
+   * }
+   * ```
+   */
+  async *holds(query: HoldsQuery = {}): AsyncGenerator<Hold> {
+    this.#assertOpen();
+    yield* this.#spending.open(labelSet(query.labels ?? {}).labels);
+  }
+
   /** Lists balances in their current windows. A limit without `each` always has one. */
   async *balances(query: BalancesQuery = {}): AsyncGenerator<Balance> {
     this.#assertOpen();
@@ -334,6 +360,51 @@ export class Purse implements AsyncDisposable {
     return structuredClone<Policy['freezes']>(this.#desk.rulebook.policy.freezes);
   }
 
+  /**
+   * Reads a note; `null` when there is none, its time is past, or the store had to let go of it.
+   *
+   * @param key 1 to 256 characters.
+   * @throws InvalidOptionError, StoreError
+   */
+  async readNote(key: string): Promise<string | null> {
+    this.#assertOpen();
+    checkNoteKey(key);
+    return this.#store.readNote(key);
+  }
+
+  /** Takes a note away, if there is one. */
+  async writeNote(key: string, text: null): Promise<void>;
+  /**
+   * Keeps a small text beside the ledger for a while, for every process that shares it: what was
+   * paid for and may be used again, such as a credential. `null` takes it away. Whoever writes last
+   * wins.
+   *
+   * Notes are a cache: they touch no balance, are in no journal and no export, and may be gone before
+   * their time when a ledger has more than 100,000. They lie in the store as they are: whoever may
+   * read the store may read them.
+   *
+   * @param key 1 to 256 characters. Begin it with a name of your own, so that others' keys are others.
+   * @param text At most 65,536 characters.
+   * @throws InvalidOptionError: nothing was written.
+   * @throws StoreError
+   * @example
+   * ```ts
+   * import { openPurse } from 'pursestrings';
+   *
+   * const purse = await openPurse({ store: 'memory:' });
+   * await purse.writeNote('weather:token', 'abc', { ttlMs: 3_600_000 });
+   * console.log(await purse.readNote('weather:token')); // abc
+   * ```
+   */
+  async writeNote(key: string, text: string | null, options: NoteOptions): Promise<void>;
+  async writeNote(key: string, text: string | null, options?: NoteOptions): Promise<void> {
+    this.#assertOpen();
+    checkNoteKey(key);
+    if (text === null) return this.#store.writeNote(key, null, 0);
+    const { ttlMs } = checkedNote(text, options);
+    return this.#store.writeNote(key, text, (await this.#spending.storeTime()) + ttlMs);
+  }
+
   /** Adds the journal and the holds up again and compares every envelope, in one snapshot. */
   async verify(): Promise<Verification> {
     this.#assertOpen();
@@ -350,6 +421,15 @@ export class Purse implements AsyncDisposable {
     listener: (payload: PurseEvents[E]) => void,
   ): () => void {
     return this.#announcer.on(event, listener);
+  }
+
+  /**
+   * Announces a failure that no caller can be told of, as the purse's `error` event.
+   *
+   * @internal For adapters that must hand on an answer whatever becomes of its records.
+   */
+  failed(error: unknown): void {
+    this.#announcer.emit('error', error);
   }
 
   /**

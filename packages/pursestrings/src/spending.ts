@@ -12,7 +12,7 @@ import { HoldDesk } from './hold-desk.ts';
 import { HoldWatch } from './hold-watch.ts';
 import type { Amounts } from './ledger/amount.ts';
 import { flat } from './ledger/flat.ts';
-import { type Labels, type LabelSet, labelSet } from './ledger/labels.ts';
+import { carries, type Labels, type LabelSet, labelSet } from './ledger/labels.ts';
 import type { Plan } from './ledger/plan.ts';
 import type { Answer, Applied, HoldRecord, ReserveOperation } from './ledger/records.ts';
 import { type StepAmounts, toDecimals, type Units } from './ledger/unit.ts';
@@ -98,6 +98,12 @@ export class Spending {
     return this.#embedded?.now() ?? this.#clock.now();
   }
 
+  /** The same, asked for where the store has never said it: it is wanted for something that is kept. */
+  async storeTime(): Promise<number> {
+    if (this.#embedded === undefined && !this.#clock.known) await this.#lookForChanges();
+    return this.now();
+  }
+
   /** Resolves holds that are past their time, until none is left. */
   resolveDue(): Promise<void> {
     return this.#asking.queue.resolveDue();
@@ -169,6 +175,20 @@ export class Spending {
     if (record === undefined) return null;
     const hold = new Hold(record, this.#holds, true);
     return record.state === 'open' || (expired && !hold.resolved) ? hold : null;
+  }
+
+  /** Reads the open holds that carry these labels, in the order of their ids. */
+  async *open(labels: Labels): AsyncGenerator<Hold> {
+    await this.resolveDue();
+    await this.#desk.reload();
+    let after: string | null = null;
+    do {
+      const page = await this.#store.readHolds(after === null ? {} : { after });
+      for (const record of page.items) {
+        if (carries(record.labels.labels, labels)) yield new Hold(record, this.#holds, true);
+      }
+      after = page.next;
+    } while (after !== null);
   }
 
   /** Says what a reserve would be told now, and changes nothing. */

@@ -6,6 +6,11 @@
 export class StoreClock {
   #aheadMs: number | undefined;
 
+  /** True once the store has said what time it is. */
+  get known(): boolean {
+    return this.#aheadMs !== undefined;
+  }
+
   /** The store has just said what time it is. */
   note(nowMs: number): void {
     this.#aheadMs = nowMs - performance.now();

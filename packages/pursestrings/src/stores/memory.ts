@@ -14,6 +14,7 @@ import type {
 } from '../ledger/records.ts';
 import type { Total } from '../ledger/report.ts';
 import { MemoryBook } from './memory/book.ts';
+import { MemoryNotes } from './memory/notes.ts';
 import {
   type BalancePage,
   type BalanceQuery,
@@ -51,9 +52,10 @@ export function memory(options: MemoryOptions = {}): EmbeddedStore {
   return new MemoryStore('default', options, { ledgers: new Map(), closed: false });
 }
 
-/** One ledger's pages and its policy. */
+/** One ledger's pages, its notes and its policy. */
 interface Ledger {
   readonly book: MemoryBook;
+  readonly notes: MemoryNotes;
   policy: Policy;
 }
 
@@ -78,20 +80,24 @@ class MemoryStore implements EmbeddedStore {
     this.#clock = options.clock ?? systemClock;
     this.#shared = shared;
     const standing = shared.ledgers.get(ledger);
-    this.#mine = standing ?? { book: new MemoryBook(options), policy: EMPTY_POLICY };
+    this.#mine = standing ?? {
+      book: new MemoryBook(options),
+      notes: new MemoryNotes(),
+      policy: EMPTY_POLICY,
+    };
     shared.ledgers.set(ledger, this.#mine);
   }
 
   /** The pages of the ledger, as long as the store is open. */
   get #book(): MemoryBook {
-    if (this.#shared.closed) {
-      throw new StoreError(
-        'STORE_UNAVAILABLE',
-        'closed',
-        'This memory store was closed, and what it held is gone; make another with memory()',
-      );
-    }
+    if (this.#shared.closed) throw storeClosed();
     return this.#mine.book;
+  }
+
+  /** The notes of the ledger, as long as the store is open. */
+  get #notes(): MemoryNotes {
+    if (this.#shared.closed) throw storeClosed();
+    return this.#mine.notes;
   }
 
   forLedger(ledger: string): EmbeddedStore {
@@ -211,11 +217,27 @@ class MemoryStore implements EmbeddedStore {
     return settled(() => this.writePolicySync(policy, expectedRevision));
   }
 
+  readNote(key: string): Promise<string | null> {
+    return settled(() => this.#notes.read(key, this.now()));
+  }
+
+  writeNote(key: string, text: string | null, expiresAtMs: number): Promise<void> {
+    return settled(() => this.#notes.write(key, text, expiresAtMs, this.now()));
+  }
+
   /** Lets go of what it holds, for every ledger of this store. */
   async close(): Promise<void> {
     this.#shared.closed = true;
     this.#shared.ledgers.clear();
   }
+}
+
+function storeClosed(): StoreError {
+  return new StoreError(
+    'STORE_UNAVAILABLE',
+    'closed',
+    'This memory store was closed, and what it held is gone; make another with memory()',
+  );
 }
 
 /** The answer of a synchronous call as a promise: what it throws becomes a rejection. */

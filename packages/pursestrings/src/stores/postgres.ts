@@ -11,6 +11,7 @@ import { Database } from './postgres/database.ts';
 import { WaitingDenials } from './postgres/denials.ts';
 import { isCollision, storeFailure } from './postgres/failure.ts';
 import { recordsText } from './postgres/moving.ts';
+import { noteText, readNoteCall, writeNoteCall } from './postgres/notes.ts';
 import { openUrl } from './postgres/open-url.ts';
 import {
   balancesCall,
@@ -227,6 +228,19 @@ class PostgresStore implements LedgerStore {
   async writePolicy(policy: Policy, expectedRevision: number): Promise<Policy> {
     const args = `${literal(this.ledger)},${literal(JSON.stringify(policy))},${expectedRevision}`;
     return readPolicy(await this.#database.call('write_policy', args, 'write'));
+  }
+
+  async readNote(key: string): Promise<string | null> {
+    const call = readNoteCall(this.ledger, this.#options.clock?.now(), key);
+    return noteText(await this.#read<string>(call));
+  }
+
+  async writeNote(key: string, text: string | null, expiresAtMs: number): Promise<void> {
+    const { clock, synchronousCommit } = this.#options;
+    const hasty = synchronousCommit === 'off';
+    const note = { key, text, expiresAtMs, clockMs: clock?.now(), hasty };
+    const { name, args } = writeNoteCall(this.ledger, note);
+    await this.#database.call(name, args, 'write');
   }
 
   /** Ends the connections that it opened, for every ledger of this store; a client of the caller's stays open. */

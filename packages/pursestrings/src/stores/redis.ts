@@ -7,6 +7,7 @@ import type { Total } from '../ledger/report.ts';
 import { operationText, readApplied } from './redis/batch.ts';
 import { recordText } from './redis/bulk.ts';
 import { checkClient, type RedisClient } from './redis/connection.ts';
+import { RedisNotes } from './redis/notes.ts';
 import { RedisReader } from './redis/reader.ts';
 import { APPLY_SCRIPT } from './redis/scripts/apply.ts';
 import { POLICY_SCRIPT, SERVER_SCRIPT } from './redis/scripts/read.ts';
@@ -103,6 +104,7 @@ class RedisStore implements LedgerStore {
   readonly #server: RedisServer;
   readonly #keys: readonly string[];
   readonly #reader: RedisReader;
+  readonly #notes: RedisNotes;
   readonly #retention: readonly [journalMs: number, maxEnvelopes: number];
   #opening: Promise<void> | undefined;
 
@@ -112,6 +114,7 @@ class RedisStore implements LedgerStore {
     this.#server = server;
     this.#keys = keysOf(options.prefix ?? 'purse', ledger);
     this.#reader = new RedisReader(server, this.#keys);
+    this.#notes = new RedisNotes(server, this.#keys, options.clock);
     const { journalDays = 400, maxEnvelopes = 1_000_000 } = options;
     this.#retention = [journalDays * 86_400_000, maxEnvelopes];
   }
@@ -174,6 +177,16 @@ class RedisStore implements LedgerStore {
     await this.#opened();
     const args = [String(expectedRevision), JSON.stringify(policy)];
     return readPolicy(await this.#server.write(POLICY_SCRIPT, this.#keys, args));
+  }
+
+  async readNote(key: string): Promise<string | null> {
+    await this.#opened();
+    return this.#notes.read(key);
+  }
+
+  async writeNote(key: string, text: string | null, expiresAtMs: number): Promise<void> {
+    await this.#opened();
+    await this.#notes.write(key, text, expiresAtMs);
   }
 
   /** Closes the connection, for every ledger of this store, unless the caller opened it. */

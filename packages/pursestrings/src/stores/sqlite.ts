@@ -7,6 +7,7 @@ import type { Applied, ChargeRecord, HoldRecord, Operation } from '../ledger/rec
 import type { Total } from '../ledger/report.ts';
 import { SqliteFile } from './sqlite/file.ts';
 import { SqliteLedger } from './sqlite/ledger.ts';
+import { readNote, writeNote } from './sqlite/notes.ts';
 import { readSnapshot } from './sqlite/snapshot.ts';
 import type {
   BalancePage,
@@ -183,6 +184,19 @@ class SqliteStore implements EmbeddedStore {
 
   writeLedger(records: readonly LedgerRecord[], revision: number): Promise<boolean> {
     return this.#file.run((connection) => this.#mine.writeRecords(connection, records, revision));
+  }
+
+  readNote(key: string): Promise<string | null> {
+    return this.#file.run((connection) =>
+      readNote(connection, this.#mine.id(connection), key, this.now()),
+    );
+  }
+
+  writeNote(key: string, text: string | null, expiresAtMs: number): Promise<void> {
+    const note = { key, text, expiresAtMs };
+    return this.#file.run((connection) =>
+      writeNote(connection, this.#mine.id(connection), note, this.now()),
+    );
   }
 
   /** Closes the file, for every ledger of this store. */

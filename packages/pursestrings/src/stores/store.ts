@@ -16,6 +16,7 @@
  * | charge | recorded spend; immutable |
  * | journal | the append-only list of charges |
  * | denial | a refusal, as data |
+ * | note | a small text that is kept beside a ledger until a time; no part of its balances |
  * | overrun, late | a charge that passed a cap; a charge settled after its hold was resolved otherwise |
  * | store | where a ledger lives |
  *
@@ -93,6 +94,26 @@ export interface LedgerStore {
    * changes nothing. Either way it answers with the policy that stands.
    */
   writePolicy(policy: Policy, expectedRevision: number): Promise<Policy>;
+  /**
+   * Reads a note; `null` when there is none, or its time is past by the store's clock.
+   *
+   * @param key 1 to 256 characters of Unicode text.
+   */
+  readNote(key: string): Promise<string | null>;
+  /**
+   * Keeps a note until a time, in place of the one that had its key; `null` takes it away, and so
+   * does a time that is past. The writing that arrives last wins: a repetition that comes late may
+   * put an older note in the place of a newer one.
+   *
+   * Notes are caches. They touch no balance, are in no snapshot and no export, and may be gone
+   * before their time: of more than `MAX_NOTES` in a ledger those that expire first go, where a
+   * store does not let go of each by itself when its time is past.
+   *
+   * @param key 1 to 256 characters of Unicode text. Notes of other keys and other ledgers stay.
+   * @param text At most 65,536 characters of Unicode text.
+   * @param expiresAtMs A whole number, at most 400 days from now.
+   */
+  writeNote(key: string, text: string | null, expiresAtMs: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -186,6 +207,12 @@ export const MAX_WRITTEN_AT_ONCE = 500;
 
 /** How many due holds one `apply` resolves at most. */
 export const MAX_DUE_PER_APPLY = 128;
+
+/** The most notes of one ledger, in a store that has to count them. */
+export const MAX_NOTES = 100_000;
+
+/** How many notes whose time is past one `writeNote` forgets at most. */
+export const MAX_NOTES_PRUNED = 64;
 
 /** How long the embedded stores keep things, and how many. */
 export interface Retention {

@@ -2,6 +2,7 @@ import { AGREEMENT_CASES } from './conformance/agreement.ts';
 import { ADMISSION_CASES } from './conformance/admission.ts';
 import type { ConformanceCase, MakeStore } from './conformance/case.ts';
 import { MOVING_CASES } from './conformance/moving.ts';
+import { NOTE_CASES } from './conformance/notes.ts';
 import { POLICY_CASES } from './conformance/policy.ts';
 import { READING_CASES } from './conformance/reading.ts';
 import { RENAMING_CASES } from './conformance/renaming.ts';
@@ -23,6 +24,7 @@ const CASES: readonly ConformanceCase[] = [
   ...POLICY_CASES,
   ...READING_CASES,
   ...MOVING_CASES,
+  ...NOTE_CASES,
   ...AGREEMENT_CASES,
 ];
 

@@ -11,6 +11,7 @@ import {
   PurseError,
 } from '../../src/index.ts';
 import { memory } from '../../src/stores/memory.ts';
+import { sqlite } from '../../src/stores/sqlite.ts';
 import { manualClock } from '../../src/testing/manual-clock.ts';
 
 const ALL: Limit = { name: 'all', cap: { usd: 10, slots: 2 } };
@@ -238,4 +239,46 @@ test('a rename that is refused leaves the hold to its caller', async () => {
   const work = purse.run({ usd: 2 }, {}, (hold) => hold.rename('taken'), { ifAbandoned: 'charge' });
   await expect(work).rejects.toMatchObject({ id: 'taken', recorded: { hold: null } });
   expect(await spentAndHeld(purse)).toEqual([3, 0]);
+});
+
+test.each([
+  ['memory', () => memory()],
+  ['SQLite', () => sqlite(temporaryFile())],
+] as const)('open holds are listed whole while they are settled: %s', async (_, makeStore) => {
+  const store = makeStore();
+  onTestFinished(() => store.close());
+  const purse = await openPurse({ store, limits: [{ name: 'all', cap: { usd: 10_000 } }] });
+  const ids = Array.from({ length: 1500 }, (_, number) => `h${String(number).padStart(4, '0')}`);
+  await Promise.all(ids.map((id) => purse.reserve({ usd: 1 }, { parity: evenOrOdd(id) }, { id })));
+  const listed: string[] = [];
+  for await (const hold of purse.holds({ labels: { parity: 'odd' } })) {
+    listed.push(hold.id);
+    await hold.settle({ usd: 0.5 });
+  }
+  expect(listed).toEqual(ids.filter((id) => evenOrOdd(id) === 'odd'));
+  expect(await Array.fromAsync(purse.holds({ labels: { parity: 'odd' } }))).toEqual([]);
+  expect(await spentAndHeld(purse)).toEqual([375, 750]);
+});
+
+function evenOrOdd(id: string): string {
+  return Number(id.at(-1)) % 2 === 0 ? 'even' : 'odd';
+}
+
+test('a listing of holds refuses labels that cannot be, and a purse that is closed', async () => {
+  const purse = await openPurse({ limits: [ALL] });
+  const badLabels = { agent: 1 } as unknown as Record<string, string>;
+  await expect(Array.fromAsync(purse.holds({ labels: badLabels }))).rejects.toMatchObject({
+    code: 'INVALID_LABEL',
+  });
+  await purse.close();
+  await expect(Array.fromAsync(purse.holds())).rejects.toMatchObject({ failure: 'closed' });
+});
+
+test('a hold keeps its description, also under another id', async () => {
+  const purse = await openPurse({ limits: [ALL] });
+  const hold = await purse.reserve({ usd: 1 }, {}, { description: 'the nightly batch' });
+  expect(hold.description).toBe('the nightly batch');
+  expect((await hold.rename('batch')).description).toBe('the nightly batch');
+  expect((await purse.hold('batch'))?.description).toBe('the nightly batch');
+  expect((await purse.reserve({ usd: 1 })).description).toBeUndefined();
 });

@@ -96,6 +96,9 @@ export function remoteStore(store: EmbeddedStore, line: Line, batches?: Batches)
     readTotals: (query) => line.carry(() => store.readTotals(query)),
     readPolicy: () => line.carry(() => store.readPolicy()),
     writePolicy: (policy, revision) => line.carry(() => store.writePolicy(policy, revision)),
+    readNote: (key) => line.carry(() => store.readNote(key)),
+    writeNote: (key, text, expiresAtMs) =>
+      line.carry(() => store.writeNote(key, text, expiresAtMs)),
     readLedger: (scope) => readOver(store, line, scope),
     writeLedger: (records, revision) => line.carry(() => store.writeLedger(records, revision)),
     close: () => store.close(),

@@ -85,6 +85,8 @@ const TABLES = [
   'journal',
   'totals',
   'slots',
+  'notes',
+  'note_counts',
 ] as const;
 
 /** Takes everything out of a schema but its tables. */

@@ -28,7 +28,7 @@ it('8 processes: 20,000 spends on a cap that affords 1,000 admit exactly 1,000',
 it('8 processes that bring one schema up to date at one moment make it once', async () => {
   const schema = freshSchema();
   expect(await runWorkers(8, [schema, 'migrate'])).toEqual(Array.from({ length: 8 }, () => 'done'));
-  expect(await ask(`SELECT * FROM ${schema}.version`)).toEqual([{ version: 1 }]);
+  expect(await ask(`SELECT * FROM ${schema}.version`)).toEqual([{ version: 2 }]);
   const store = postgres(makePool(), { schema });
   const purse = await openPurse({ store, limits: [{ name: 'all', cap: { usd: 1 } }] });
   await purse.charge({ usd: 1 });

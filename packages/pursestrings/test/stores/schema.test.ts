@@ -23,7 +23,7 @@ describe('the schema', () => {
     const row = inspect(path, (database) =>
       database.prepare('SELECT count(*) AS n, max(version) AS version FROM purse_schema').get(),
     );
-    expect(row).toEqual({ n: 1, version: 1 });
+    expect(row).toEqual({ n: 1, version: 2 });
   });
 
   it('is refused when it is newer, and nothing is changed', async () => {

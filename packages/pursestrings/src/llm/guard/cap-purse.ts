@@ -1,7 +1,7 @@
 import { MAX_ENVELOPE_STEPS, toDecimalText } from '../../ledger/amount.ts';
-import { type Limit, resolveLimit } from '../../ledger/limit.ts';
-import type { Policy } from '../../ledger/policy.ts';
+import type { Limit } from '../../ledger/limit.ts';
 import type { Period } from '../../ledger/window.ts';
+import { overlayLimits } from '../../overlaid-limits.ts';
 import { openPurse, type Purse } from '../../purse.ts';
 import type { PurseOptions } from '../../purse-options.ts';
 import type { GuardPeriod } from './period.ts';
@@ -48,36 +48,14 @@ export function capLimitName(period: GuardPeriod): string {
  */
 export function openCapPurse(store: LedgerStore, rule: CapRule): Promise<Purse> {
   const per: Period = rule.period === 'daily' ? 'month' : 'year';
-  const cap: Limit = resolveLimit(
-    {
-      name: CAP_LIMITS[rule.period],
-      cap: { usd: toDecimalText(Math.min(rule.capSteps, MAX_ENVELOPE_STEPS), 8) },
-      per,
-      each: ['project', PERIOD_LABEL],
-      warnAt: [],
-      mode: rule.soft ? 'soft' : 'hard',
-    },
-    rule.timezone,
-  );
+  const cap: Limit = {
+    name: CAP_LIMITS[rule.period],
+    cap: { usd: toDecimalText(Math.min(rule.capSteps, MAX_ENVELOPE_STEPS), 8) },
+    per,
+    each: ['project', PERIOD_LABEL],
+    warnAt: [],
+    mode: rule.soft ? 'soft' : 'hard',
+  };
   const last: Limit = { name: LAST_LIMIT, cap: { slots: 1 }, each: ['project'] };
-  return openPurse({ store: withLimits(store, [cap, last]) });
-}
-
-/** The same store, with more limits in its policy. */
-function withLimits(store: LedgerStore, own: readonly Limit[]): LedgerStore {
-  const names = new Set(own.map(({ name }) => name));
-  const extended = (policy: Policy): Policy => ({
-    ...policy,
-    limits: [...policy.limits.filter(({ name }) => !names.has(name)), ...own],
-  });
-  return new Proxy(store, {
-    get(target, name) {
-      const value: unknown = Reflect.get(target, name, target);
-      if (typeof value !== 'function') return value;
-      const call = (...parts: unknown[]): unknown => Reflect.apply(value, target, parts);
-      if (name === 'readPolicySync') return () => extended(call() as Policy);
-      if (name === 'readPolicy') return async () => extended((await call()) as Policy);
-      return call;
-    },
-  });
+  return openPurse({ store: overlayLimits(store, [cap, last], rule.timezone) });
 }

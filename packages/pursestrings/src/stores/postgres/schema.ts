@@ -2,6 +2,7 @@ import { InvalidOptionError, StoreError } from '../../errors.ts';
 import { APPLY } from './apply-sql.ts';
 import type { PostgresConnection, SessionQuery } from './connection.ts';
 import { isUnmigrated } from './failure.ts';
+import { NOTES } from './notes.ts';
 import { OWN } from './own-sql.ts';
 import { READ } from './read-sql.ts';
 import { SUPPORT } from './support-sql.ts';
@@ -16,6 +17,7 @@ import { ADD_TOTALS } from './totals-sql.ts';
  */
 const MIGRATIONS: readonly string[] = [
   [TABLES, SUPPORT, ADD_TOTALS, TEND, APPLY, READ, OWN].join('\n'),
+  NOTES,
 ];
 
 /** The version that this code reads and writes. */
@@ -32,6 +34,8 @@ const FOR_SPENDERS: readonly string[] = [
   'read_totals',
   'read_total_rows',
   'read_policy',
+  'read_note',
+  'write_note',
 ];
 
 /** Checks the name of a schema, so that it can stand in SQL as it is. @throws InvalidOptionError */

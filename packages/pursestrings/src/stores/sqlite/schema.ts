@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../../errors.ts';
+import { NOTE_TABLES } from './notes.ts';
 
 /**
  * The schema, one step a version: a file is brought up from the version it has. A step that has
@@ -12,6 +13,7 @@ import { StoreError } from '../../errors.ts';
  *   attention: an open one its expiry, a resolved one its forgetting.
  * - `purse_journal`: charges. `envelopes` lists what it was posted to.
  * - `purse_totals`: sums by label set, of quarter-hours (grain 0) and of UTC days (grain 1).
+ * - `purse_notes`, `purse_note_counts`: see `notes.ts`.
  */
 const MIGRATIONS: readonly string[] = [
   `
@@ -87,6 +89,7 @@ const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (ledger, grain, slot, labels)
   ) STRICT, WITHOUT ROWID;
   `,
+  NOTE_TABLES,
 ];
 
 /** The version that this code reads and writes. */

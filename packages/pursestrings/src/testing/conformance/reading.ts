@@ -161,7 +161,31 @@ export const READING_CASES: readonly ConformanceCase[] = [
       after = page.next;
     } while (after !== null);
     assert.equal(ids.size, 1500);
+    const listed = await Array.fromAsync(purse.holds(), ({ id }) => id);
+    assert.deepEqual(listed, [...ids].toSorted());
   }),
+
+  conformanceCase(
+    'open holds are listed with what they are for, and due ones are resolved first',
+    [ALL],
+    async ({ purse, open, clock }) => {
+      await purse.reserve({ calls: 1 }, { a: 'x', b: 'y' }, { id: 'c', description: 'third' });
+      await purse.reserve({ calls: 2 }, { a: 'x' }, { id: 'b' });
+      await purse.reserve({ calls: 3 }, { a: 'z' }, { id: 'a' });
+      await purse.reserve({ calls: 4 }, { a: 'x' }, { id: 'due', ttlMs: 1000 });
+      const settled = await purse.reserve({ calls: 5 }, { a: 'x' }, { id: 'settled' });
+      await settled.settle();
+      clock.advance(1000);
+      const other = await open();
+      const [b, c, ...more] = await Array.fromAsync(other.holds({ labels: { a: 'x' } }));
+      assert.deepEqual([b?.id, b?.amounts, b?.description], ['b', { calls: 2 }, undefined]);
+      assert.deepEqual([c?.id, c?.labels, c?.description], ['c', { a: 'x', b: 'y' }, 'third']);
+      assert.deepEqual(more, []);
+      await b?.settle({ calls: 1 });
+      const left = await Array.fromAsync(purse.holds(), ({ id }) => id);
+      assert.deepEqual(left, ['a', 'c']);
+    },
+  ),
 
   conformanceCase(
     'operations of one batch are each whole, and one that fails harms no other',
