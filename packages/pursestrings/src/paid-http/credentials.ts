@@ -42,9 +42,7 @@ export interface StoredToken {
  * ```
  */
 export interface TokenStore {
-  get(
-    url: string,
-  ): StoredToken | null | undefined | Promise<StoredToken | null | undefined>;
+  get(url: string): StoredToken | null | undefined | Promise<StoredToken | null | undefined>;
   set(url: string, token: StoredToken): unknown;
 }
 

@@ -38,6 +38,11 @@ export class LightningBench {
     network.onEvent((node, event) => this.#hear(node, event));
   }
 
+  /** All that the payee has got, in millisatoshis. */
+  get receivedMsat(): number {
+    return this.received.values().reduce((sum, msat) => sum + msat, 0);
+  }
+
   /** Routing costs 1 sat and 0.25 %, so that fees are no whole satoshis. */
   static async open(): Promise<LightningBench> {
     return new LightningBench(await openNetwork({ baseMsat: 1000, millionths: 2500 }));

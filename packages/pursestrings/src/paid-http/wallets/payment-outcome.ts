@@ -1,6 +1,5 @@
-import { decodeInvoice } from '@getalby/lightning-tools/bolt11';
-
 import { L402PaymentError } from '../errors.ts';
+import { readInvoice } from '../invoice.ts';
 import type { L402Wallet, PaidInvoice, PaymentState } from './wallet.ts';
 import { NoAnswer } from './wallet-server.ts';
 
@@ -94,11 +93,8 @@ export async function byRecord(
 
 /** The payment hash of an invoice, or `null` for what is none. */
 export function paymentHashOf(invoice: string): string | null {
-  try {
-    return decodeInvoice(invoice)?.paymentHash ?? null;
-  } catch {
-    return null;
-  }
+  const read = readInvoice(invoice);
+  return typeof read === 'string' ? null : read.paymentHash;
 }
 
 /** A payment hash as a path may carry it. */
