@@ -42,7 +42,9 @@ export interface StoredToken {
  * ```
  */
 export interface TokenStore {
-  get(url: string): StoredToken | null | undefined | Promise<StoredToken | null | undefined>;
+  get(
+    url: string,
+  ): StoredToken | null | undefined | Promise<StoredToken | null | undefined>;
   set(url: string, token: StoredToken): unknown;
 }
 

@@ -152,9 +152,7 @@ export async function resolvePayments(
 ): Promise<ResolvedPayments> {
   const desk = deskOf(purse, options, () => undefined);
   if (options.wallet.lookUpPayment === undefined) {
-    throw new InvalidOptionError(
-      'wallet has no lookUpPayment(); give one that can look payments up',
-    );
+    throw new InvalidOptionError('wallet has no lookUpPayment(); give one that can look payments up');
   }
   const counts = await new PendingPayments(desk).resolveAll();
   return { settled: counts.made, released: counts.free, pending: counts.unknown };
@@ -168,11 +166,7 @@ export interface PaidHttpExtras {
 }
 
 /** Makes what `paidFetch` and `L402Client` fetch by. @throws InvalidOptionError */
-export function paidHttp(
-  purse: Purse,
-  options: PaidFetchOptions,
-  extras: PaidHttpExtras,
-): PaidHttp {
+export function paidHttp(purse: Purse, options: PaidFetchOptions, extras: PaidHttpExtras): PaidHttp {
   const { maxRetries = 1, paymentTimeoutMs = 120_000, onSpend, onBudgetExceeded } = options;
   if (!Number.isInteger(maxRetries) || maxRetries < 0 || maxRetries > 10) {
     throw new InvalidOptionError(`maxRetries is ${shown(maxRetries)}; it must be 0 to 10`);

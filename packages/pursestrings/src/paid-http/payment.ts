@@ -109,7 +109,8 @@ async function takeHold(
   bill: Bill,
   signal: AbortSignal,
 ): Promise<
-  { readonly hold: Hold; readonly payment: HeldPayment } | { readonly credential: Credential }
+  | { readonly hold: Hold; readonly payment: HeldPayment }
+  | { readonly credential: Credential }
 > {
   const { paymentHash, expiresAtMs } = bill.invoice;
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
