@@ -14,6 +14,8 @@ export {
   type ResolvedPayments,
   resolvePayments,
 } from './paid-fetch.ts';
+export type { PaymentQuote, QuotedPayment } from './quote.ts';
+export { quotePayment } from './quote-payment.ts';
 export { type AlbyOptions, AlbyWallet } from './wallets/alby.ts';
 export { type BlinkOptions, BlinkWallet } from './wallets/blink.ts';
 export { type LnbitsOptions, LnbitsWallet } from './wallets/lnbits.ts';
