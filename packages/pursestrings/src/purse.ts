@@ -25,6 +25,7 @@ import {
 } from './ledger/policy.ts';
 import { type Report, reportRows, slotEnd, slotOf } from './ledger/report.ts';
 import { checkedNote, checkNoteKey, type NoteOptions } from './notes.ts';
+import { overlayLimits } from './overlaid-limits.ts';
 import { inTime } from './patience.ts';
 import { PatientStore } from './patient-store.ts';
 import {
@@ -109,7 +110,7 @@ export class Purse implements AsyncDisposable {
   readonly #owned: LedgerStore | null;
   readonly #desk: PolicyDesk;
   readonly #settings: PurseSettings;
-  readonly #announcer = new Announcer();
+  readonly #announcer: Announcer;
   readonly #spending: Spending;
   #closed = false;
 
@@ -119,13 +120,13 @@ export class Purse implements AsyncDisposable {
     desk: PolicyDesk,
     settings: PurseSettings,
     owned: LedgerStore | null,
+    announcer: Announcer = announcerOf(store),
   ) {
     this.#store = store;
     this.#owned = owned;
     this.#desk = desk;
     this.#settings = settings;
-    const announcer = this.#announcer;
-    announcer.countHold = observePurse({ on: announcer.observe.bind(announcer) }, store.ledger);
+    this.#announcer = announcer;
     this.#spending = new Spending(store, desk, this.#announcer, settings);
   }
 
@@ -405,6 +406,22 @@ export class Purse implements AsyncDisposable {
     return this.#store.writeNote(key, text, (await this.#spending.storeTime()) + ttlMs);
   }
 
+  /**
+   * The same purse with more limits, which only what is spent through it is tested against: they are
+   * laid over the ledger's policy and not written to it. Listeners hear of both.
+   *
+   * @internal For adapters whose users give caps of their own to a purse that others share.
+   * @throws InvalidLimitError, StoreError
+   */
+  async withLimits(limits: readonly Limit[]): Promise<Purse> {
+    this.#assertOpen();
+    const { timeZone } = this.#settings;
+    const overlaid = overlayLimits(PatientStore.within(this.#store), limits, timeZone);
+    const store = PatientStore.on(overlaid, this.#settings);
+    const desk = await PolicyDesk.open(store);
+    return new Purse(store, desk, this.#settings, null, this.#announcer);
+  }
+
   /** Adds the journal and the holds up again and compares every envelope, in one snapshot. */
   async verify(): Promise<Verification> {
     this.#assertOpen();
@@ -473,6 +490,12 @@ export class Purse implements AsyncDisposable {
   #assertOpen(): void {
     if (this.#closed) throw purseClosed();
   }
+}
+
+function announcerOf(store: LedgerStore): Announcer {
+  const announcer = new Announcer();
+  announcer.countHold = observePurse({ on: announcer.observe.bind(announcer) }, store.ledger);
+  return announcer;
 }
 
 async function closeInTime(store: LedgerStore, timeoutMs: number): Promise<void> {

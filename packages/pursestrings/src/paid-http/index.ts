@@ -8,6 +8,7 @@ export {
   type PaymentOutcome,
 } from './errors.ts';
 export type { PaymentReceipt } from './held-payment.ts';
+export { L402Client, type L402ClientOptions, type SpendingReport } from './l402-client.ts';
 export {
   paidFetch,
   type PaidFetchOptions,

@@ -44,7 +44,7 @@ export interface PaidFetchOptions {
   readonly credentials?: 'purse' | 'memory';
   /** Keeps credentials instead of the purse. It is asked before the first request goes out. */
   readonly tokenStore?: TokenStore;
-  /** How often one call pays again for what is refused, 0 to 10. Default 1. */
+  /** How often one call pays again for what is refused, 0 to 100. Default 1. */
   readonly maxRetries?: number;
   /** How long a wallet may take, in milliseconds, 1 to 3,600,000. Default 120,000. */
   readonly paymentTimeoutMs?: number;
@@ -168,8 +168,8 @@ export interface PaidHttpExtras {
 /** Makes what `paidFetch` and `L402Client` fetch by. @throws InvalidOptionError */
 export function paidHttp(purse: Purse, options: PaidFetchOptions, extras: PaidHttpExtras): PaidHttp {
   const { maxRetries = 1, paymentTimeoutMs = 120_000, onSpend, onBudgetExceeded } = options;
-  if (!Number.isInteger(maxRetries) || maxRetries < 0 || maxRetries > 10) {
-    throw new InvalidOptionError(`maxRetries is ${shown(maxRetries)}; it must be 0 to 10`);
+  if (!Number.isInteger(maxRetries) || maxRetries < 0 || maxRetries > 100) {
+    throw new InvalidOptionError(`maxRetries is ${shown(maxRetries)}; it must be a whole number from 0 to 100`);
   }
   checkMs('paymentTimeoutMs', paymentTimeoutMs, 1, 3_600_000);
   const desk = deskOf(purse, options, (spend) => {

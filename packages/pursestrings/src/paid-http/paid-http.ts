@@ -31,6 +31,11 @@ export class PaidHttp {
     this.#settings = settings;
   }
 
+  /** What is held for payments whose outcome is not known yet. */
+  get heldMsat(): number {
+    return this.#desk.pending.heldMsat;
+  }
+
   /** Sends a request, and pays for it where it must. */
   async fetch(input: FetchInput, init: FetchInit | undefined): Promise<Response> {
     const given = readGiven(input, init);

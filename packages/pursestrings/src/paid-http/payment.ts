@@ -51,12 +51,9 @@ const LOOK_UP_PAUSES_MS = [0, 250, 1_000];
 export async function pay(desk: PayingDesk, ask: Ask, signal: AbortSignal): Promise<Credential> {
   const bill = billOf(ask, desk.terms, Date.now());
   if (bill.objection !== null) return object(desk, ask, bill, bill.objection);
-  const earlier = await desk.pending.resolveFor(ask.resource, signal);
-  if (earlier !== null) return earlier;
-  const taken = await takeHold(desk, ask, bill, signal);
+  const taken = await takeTurn(desk, ask, bill, signal);
   if ('credential' in taken) return taken.credential;
   const { hold, payment } = taken;
-  desk.pending.begin(hold.id, ask.url);
   try {
     await agreeToPay(desk, ask, bill, signal).catch(async (error: unknown) => {
       await desk.pending.free(hold);
@@ -103,16 +100,45 @@ export function labelsFor(desk: PayingDesk, ask: Ask, { invoice }: Bill): Labels
   };
 }
 
+/** A payment that may be made now, or what an earlier one bought. */
+type Taken =
+  | { readonly hold: Hold; readonly payment: HeldPayment }
+  | { readonly credential: Credential };
+
+/**
+ * Waits until nobody else pays for a resource, and begins. Where several processes begin at the same
+ * time, the ledger's time says who was first, and the others wait for that one.
+ */
+async function takeTurn(
+  desk: PayingDesk,
+  ask: Ask,
+  bill: Bill,
+  signal: AbortSignal,
+): Promise<Taken> {
+  for (;;) {
+    const earlier = await desk.pending.resolveFor(ask.resource, signal);
+    if (earlier !== null) return { credential: earlier };
+    const taken = await takeHold(desk, ask, bill, signal);
+    if ('credential' in taken) return taken;
+    const { hold } = taken;
+    desk.pending.begin(hold, ask.url);
+    try {
+      if (await desk.pending.isFirst(hold, ask.resource)) return taken;
+    } catch (error) {
+      await desk.pending.giveUp(hold);
+      throw error;
+    }
+    await desk.pending.giveUp(hold);
+  }
+}
+
 /** Takes the one hold that an invoice can have, or finds what its payment bought. */
 async function takeHold(
   desk: PayingDesk,
   ask: Ask,
   bill: Bill,
   signal: AbortSignal,
-): Promise<
-  | { readonly hold: Hold; readonly payment: HeldPayment }
-  | { readonly credential: Credential }
-> {
+): Promise<Taken> {
   const { paymentHash, expiresAtMs } = bill.invoice;
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
     const { scheme, token } = ask.challenge;

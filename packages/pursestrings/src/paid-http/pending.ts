@@ -72,8 +72,8 @@ export class PendingPayments {
   readonly #desk: PaymentDesk;
   /** Being paid here just now. */
   readonly #active = new Set<string>();
-  /** Begun here, for which URL, and whether their money was told of. */
-  readonly #begun = new Map<string, { readonly url: string; told: boolean }>();
+  /** Begun here, for which URL, what is still held, and whether their money was told of. */
+  readonly #begun = new Map<string, { readonly url: string; told: boolean; heldMsat: number }>();
   /** Made, and not recorded yet because the store failed. */
   readonly #owed = new Map<string, { readonly hold: Hold; readonly made: MadePayment }>();
   #sweptAtMs = Number.NEGATIVE_INFINITY;
@@ -82,14 +82,36 @@ export class PendingPayments {
     this.#desk = desk;
   }
 
+  /** What is held for payments begun here whose outcome is not known yet. */
+  get heldMsat(): number {
+    return this.#begun.values().reduce((sum, { heldMsat }) => sum + heldMsat, 0);
+  }
+
   /** Marks a payment as being made here: nobody looks it up meanwhile. */
-  begin(id: string, url: string): void {
-    this.#active.add(id);
-    this.#begun.set(id, { url, told: false });
+  begin(hold: Hold, url: string): void {
+    this.#active.add(hold.id);
+    this.#begun.set(hold.id, { url, told: false, heldMsat: heldMsat(hold) });
     for (const first of this.#begun.keys()) {
       if (this.#begun.size <= MAX_REMEMBERED) break;
       this.#begun.delete(first);
     }
+  }
+
+  /** Ends a payment that was not made. */
+  async giveUp(hold: Hold): Promise<void> {
+    await this.free(hold);
+    this.end(hold.id);
+  }
+
+  /** True when no payment that is open for a resource, elsewhere, was begun before this one. */
+  async isFirst(hold: Hold, resource: string): Promise<boolean> {
+    const labels = { ...this.#desk.labels, url: urlLabel(resource) };
+    for await (const other of this.#open(labels)) {
+      if (other.payment.resource !== resource) continue;
+      const laterMs = hold.expiresAt.getTime() - other.hold.expiresAt.getTime();
+      if (laterMs > 0 || (laterMs === 0 && other.hold.id < hold.id)) return false;
+    }
+    return true;
   }
 
   /** Marks the end of waiting for a payment, whatever became of it. */
@@ -117,8 +139,7 @@ export class PendingPayments {
 
   /** Records all that was held: the wallet says that it paid, and proves nothing. */
   async completeUnproven({ hold, payment }: OpenPayment): Promise<void> {
-    const msat = Math.round((hold.amounts['sats'] ?? 0) * 1_000);
-    const tell = this.#teller(hold.id, { payment, msat });
+    const tell = this.#teller(hold.id, { payment, msat: heldMsat(hold) });
     let recorded = false;
     try {
       recorded = await recordUnproven(hold, payment);
@@ -131,6 +152,8 @@ export class PendingPayments {
 
   /** Gives the money of a payment back that failed for good. */
   async free(hold: Hold): Promise<void> {
+    const begun = this.#begun.get(hold.id);
+    if (begun !== undefined) begun.heldMsat = 0;
     try {
       await hold.release();
     } catch (error) {
@@ -266,7 +289,7 @@ export class PendingPayments {
   ): (recorded: boolean) => void {
     const begun = this.#begun.get(id);
     const told = begun?.told === true;
-    if (begun !== undefined) begun.told = true;
+    if (begun !== undefined) this.#begun.set(id, { url: begun.url, told: true, heldMsat: 0 });
     return (recorded) => {
       if (told || (begun === undefined && !recorded)) return;
       this.#desk.spent({ url: begun?.url ?? payment.resource, resource: payment.resource, msat });
@@ -283,6 +306,10 @@ export class PendingPayments {
       this.#desk.failed(error);
     }
   }
+}
+
+function heldMsat({ amounts }: Hold): number {
+  return Math.round((amounts['sats'] ?? 0) * 1_000);
 }
 
 /** Says that a payment may be on its way, and what can be done about it. */
