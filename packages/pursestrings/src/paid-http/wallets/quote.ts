@@ -1,7 +1,7 @@
 const MAX_QUOTE = 200;
 
 /**
- * What a wallet said, fit for a message: short, on one line, and without the secret, which a broken
+ * What a wallet said, fit for a message: short, on one line, without a full stop at its end, and without the secret, which a broken
  * server may repeat.
  */
 export function quote(said: unknown, secret: string): string {
@@ -10,6 +10,7 @@ export function quote(said: unknown, secret: string): string {
     .replaceAll(secret, '[secret]')
     // oxlint-disable-next-line no-control-regex -- A server's text must not steer a terminal.
     .replaceAll(/[\u0000-\u001F\u007F-\u009F\u2028\u2029]+/g, ' ')
-    .trim();
+    .trim()
+    .replace(/[.\s]+$/, '');
   return line.length > MAX_QUOTE ? `${line.slice(0, MAX_QUOTE)}…` : line;
 }
