@@ -80,6 +80,7 @@ describe('the verdict of the demo', () => {
 
 const PLAIN: Terminal = {
   print: () => {},
+  write: () => {},
   note: () => {},
   paint: (_, text) => text,
   progress: () => {},

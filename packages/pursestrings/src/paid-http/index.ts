@@ -15,6 +15,14 @@ export {
   type ResolvedPayments,
   resolvePayments,
 } from './paid-fetch.ts';
+export type { PaymentQuote, QuotedPayment } from './quote.ts';
+export { quotePayment } from './quote-payment.ts';
+export { type AlbyOptions, AlbyWallet } from './wallets/alby.ts';
+export { type BlinkOptions, BlinkWallet } from './wallets/blink.ts';
+export { type LnbitsOptions, LnbitsWallet } from './wallets/lnbits.ts';
+export { type LndOptions, LndWallet } from './wallets/lnd.ts';
+export { type NwcOptions, NwcWallet } from './wallets/nwc.ts';
+export type { WalletConnection } from './wallets/wallet-server.ts';
 export type {
   L402Wallet,
   LightningNetwork,

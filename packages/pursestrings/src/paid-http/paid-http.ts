@@ -5,6 +5,7 @@ import { L402ParseError, L402PaymentError } from './errors.ts';
 import { Flights } from './flights.ts';
 import { pay, type PayingDesk } from './payment.ts';
 import { readPaymentRequired } from './read-402.ts';
+import { type PaymentQuote, quoteOf } from './quote.ts';
 import { type FetchInit, type FetchInput, type GivenRequest, readGiven } from './request.ts';
 import { type Answer, type AuthorizationFor, sendWithCredentials } from './send.ts';
 import type { Ask } from './terms.ts';
@@ -42,6 +43,19 @@ export class PaidHttp {
     const call = new Call(this.#desk, this.#settings, this.#flights, given, send);
     try {
       return await call.run();
+    } finally {
+      given.forget();
+    }
+  }
+
+  /** Sends a request without paying, and says what it would cost. */
+  async quote(input: FetchInput, init: FetchInit | undefined): Promise<PaymentQuote> {
+    const given = readGiven(input, init);
+    const send = this.#settings.send ?? globalThis.fetch;
+    const call = new Call(this.#desk, this.#settings, this.#flights, given, send);
+    try {
+      const { ask, ...asked } = await call.ask();
+      return { ...asked, payment: ask === null ? null : await quoteOf(this.#desk, ask) };
     } finally {
       given.forget();
     }
@@ -93,6 +107,20 @@ class Call {
       answer = await this.#sendPaid();
     }
     return answer.response;
+  }
+
+  /** Asks once, and reads what is wanted for it; the answer itself is left. */
+  async ask(): Promise<{ readonly ask: Ask | null } & Omit<PaymentQuote, 'payment'>> {
+    const answer = await this.#first();
+    const { status, body } = answer.response;
+    const ask = status === 402 ? await this.#readAsk(answer) : null;
+    if (ask === null) {
+      await body?.cancel().catch(() => undefined);
+      return { status, ask, paidBefore: answer.authorization !== null && status !== 402 };
+    }
+    const known = await this.#desk.credentials.find(ask.resource);
+    const paidBefore = known !== null && authorizationOf(known.credential) !== answer.authorization;
+    return { status, ask: paidBefore ? null : ask, paidBefore };
   }
 
   /** The first request goes out as it was given, unless its resource is paid for already. */

@@ -89,7 +89,8 @@ function exceeded(
   return error;
 }
 
-function labelsFor(desk: PayingDesk, ask: Ask, { invoice }: Bill): Labels {
+/** The labels that a payment is charged by. */
+export function labelsFor(desk: PayingDesk, ask: Ask, { invoice }: Bill): Labels {
   return {
     ...desk.labels,
     ...desk.labelsOf(ask),
