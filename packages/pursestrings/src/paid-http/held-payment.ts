@@ -15,7 +15,8 @@ export interface HeldPayment {
   readonly attempt: number;
 }
 
-const ID_PREFIX = 'l402:';
+/** How the ids of payments' holds begin. */
+export const PAYMENT_ID_PREFIX = 'l402:';
 const MAX_DESCRIPTION_LENGTH = 4_096;
 const MAX_URL_LABEL_LENGTH = 1_024;
 
@@ -24,7 +25,7 @@ export const HELD_PAYMENT_TTL_MS: number = 400 * 86_400_000;
 
 /** The id of the hold for one try to pay an invoice: the same in every process. */
 export function paymentHoldId(paymentHash: string, attempt: number): string {
-  return `${ID_PREFIX}${paymentHash}${attempt === 1 ? '' : `:${attempt}`}`;
+  return `${PAYMENT_ID_PREFIX}${paymentHash}${attempt === 1 ? '' : `:${attempt}`}`;
 }
 
 /** What the label `url` says of a resource. */

@@ -13,6 +13,9 @@ import { purseTokens } from './purse-tokens.ts';
 import { type Ask, type PaymentTerms, satsOption } from './terms.ts';
 import type { L402Wallet, LightningNetwork } from './wallets/wallet.ts';
 
+/** Labels that say who was paid, and for what. */
+const OWN_LABELS = ['domain', 'url', 'payee'];
+
 /** How requests are paid for. Only `wallet` is required. */
 export interface PaidFetchOptions {
   /** What pays: one of the wallets here, or anything with `payInvoice`. */
@@ -213,6 +216,12 @@ function deskOf(
   if (credentials !== 'purse' && credentials !== 'memory') {
     throw new InvalidOptionError(
       `credentials is ${shown(credentials)}; it must be 'purse' or 'memory'`,
+    );
+  }
+  const reserved = OWN_LABELS.find((name) => labels[name] !== undefined);
+  if (reserved !== undefined) {
+    throw new InvalidOptionError(
+      `labels names ${shown(reserved)}, which every payment says for itself; give it another name`,
     );
   }
   const failed = (error: unknown): void => purse.failed(error);

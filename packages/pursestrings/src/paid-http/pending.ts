@@ -7,6 +7,7 @@ import { L402PaymentError } from './errors.ts';
 import {
   HELD_PAYMENT_TTL_MS,
   type HeldPayment,
+  PAYMENT_ID_PREFIX,
   readHeldPayment,
   toSats,
   urlLabel,
@@ -254,7 +255,7 @@ export class PendingPayments {
   }
 
   async *#open(labels: Labels): AsyncGenerator<OpenPayment> {
-    for await (const hold of this.#desk.purse.holds({ labels })) {
+    for await (const hold of this.#desk.purse.holds({ labels, idPrefix: PAYMENT_ID_PREFIX })) {
       const payment = this.#active.has(hold.id) ? null : readHeldPayment(hold);
       if (payment !== null) yield { hold, payment };
     }

@@ -61,6 +61,44 @@ test('a server that sells each answer for itself is paid for each call', async (
   }
 });
 
+test.each([401, 402])(
+  'a kept credential answered %i, and no more, is paid for again',
+  async (status) => {
+    const till = await openTill();
+    let generation = 0;
+    const pages = Array.from({ length: 2 }, () => paidPage({ mint: () => till.lightning.mint() }));
+    const shop = await serve({
+      '/page': (request, response) => {
+        if (generation === 1 && request.authorization === first) {
+          response.writeHead(status).end('used up');
+          return;
+        }
+        return pages[generation]?.(request, response);
+      },
+    });
+    await till.fetch(`${shop.url}/page`);
+    const first = shop.seen[1]?.authorization;
+    generation = 1;
+    expect((await till.fetch(`${shop.url}/page`)).status).toBe(200);
+    expect(openings(shop).slice(2)).toEqual([first, null, expect.stringMatching(/^L402 /)]);
+    expect(till.wallet.payments).toHaveLength(2);
+  },
+);
+
+test('what was just paid for and is answered 401 goes to the caller', async () => {
+  const till = await openTill();
+  const honest = paidPage({ mint: () => till.lightning.mint() });
+  const shop = await serve({
+    '/page': (request, response) => {
+      if (request.authorization === null) return honest(request, response);
+      response.writeHead(401).end('and an account, please');
+    },
+  });
+  const answer = await till.fetch(`${shop.url}/page`);
+  expect([answer.status, await answer.text()]).toEqual([401, 'and an account, please']);
+  expect(till.wallet.payments).toHaveLength(1);
+});
+
 test('no half of a credential is ever sent', async () => {
   const till = await openTill();
   let open = true;
