@@ -61,6 +61,10 @@ const RETRY_SETTLED_AGE_MS = 600_000;
 /** A wallet that never heard of a payment is believed so long after the invoice's time. */
 const NEVER_ASKED_AFTER_MS = 86_400_000;
 
+/** After a store failed, what it should have recorded is offered again after such pauses. */
+const FIRST_RECORD_PAUSE_MS = 500;
+const MAX_RECORD_PAUSE_MS = 60_000;
+
 const SWEEP_EVERY_MS = 30_000;
 const MAX_SWEPT = 100;
 const MAX_REMEMBERED = 10_000;
@@ -77,6 +81,7 @@ export class PendingPayments {
   readonly #begun = new Map<string, { readonly url: string; told: boolean; heldMsat: number }>();
   /** Made, and not recorded yet because the store failed. */
   readonly #owed = new Map<string, { readonly hold: Hold; readonly made: MadePayment }>();
+  #recording = false;
   #sweptAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(desk: PaymentDesk) {
@@ -135,6 +140,7 @@ export class PendingPayments {
       recorded = await recordPayment(hold, made);
     } catch (error) {
       this.#owed.set(hold.id, { hold, made });
+      this.#recordLater(FIRST_RECORD_PAUSE_MS);
       this.#desk.failed(error);
     }
     await kept;
@@ -213,14 +219,13 @@ export class PendingPayments {
   sweep(): void {
     const nowMs = performance.now();
     if (nowMs - this.#sweptAtMs < SWEEP_EVERY_MS) return;
-    if (this.#desk.wallet.lookUpPayment === undefined && this.#owed.size === 0) return;
+    if (this.#desk.wallet.lookUpPayment === undefined) return;
     this.#sweptAtMs = nowMs;
     void this.resolveAll().catch((error: unknown) => this.#desk.failed(error));
   }
 
   /** Looks up to 100 open payments up. */
   async resolveAll(): Promise<Record<'made' | 'free' | 'unknown', number>> {
-    for (const id of this.#owed.keys()) await this.#recordOwed(id);
     const counts = { made: 0, free: 0, unknown: 0 };
     const found: OpenPayment[] = [];
     for await (const open of this.#open(this.#desk.labels)) {
@@ -299,6 +304,17 @@ export class PendingPayments {
       if (told || (begun === undefined && !recorded)) return;
       this.#desk.spent({ url: begun?.url ?? payment.resource, resource: payment.resource, msat });
     };
+  }
+
+  /** Records what is owed once the store is back. It keeps no process alive: the holds stand. */
+  #recordLater(pauseMs: number): void {
+    if (this.#recording) return;
+    this.#recording = true;
+    setTimeout(async () => {
+      for (const id of this.#owed.keys()) await this.#recordOwed(id);
+      this.#recording = false;
+      if (this.#owed.size > 0) this.#recordLater(Math.min(2 * pauseMs, MAX_RECORD_PAUSE_MS));
+    }, pauseMs).unref();
   }
 
   async #recordOwed(id: string): Promise<void> {
