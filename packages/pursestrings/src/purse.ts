@@ -1,18 +1,12 @@
 import { type Balance, type BalancesQuery, readBalances } from './balance.ts';
-import { type Charge, toCharge } from './charge.ts';
-import {
-  BudgetExceededError,
-  ConflictError,
-  InvalidLimitError,
-  InvalidOptionError,
-  StoreError,
-} from './errors.ts';
+import type { Charge } from './charge.ts';
+import { BudgetExceededError, ConflictError, InvalidLimitError, StoreError } from './errors.ts';
 import { Announcer, type PurseEvents } from './events.ts';
 import { askHealth, unhealthy } from './health.ts';
 import type { Hold } from './hold.ts';
 import type { Amounts } from './ledger/amount.ts';
 import type { Denial } from './denial.ts';
-import { shown } from './ledger/invalid.ts';
+import { checkedJournalQuery, readJournal } from './journal.ts';
 import { type Labels, labelSet } from './ledger/labels.ts';
 import type { Limit } from './ledger/limit.ts';
 import {
@@ -288,24 +282,10 @@ export class Purse implements AsyncDisposable {
   /** Lists charges, newest first unless `order` says otherwise. */
   async *journal(query: JournalOptions = {}): AsyncGenerator<Charge> {
     this.#assertOpen();
-    const { order = 'newest' } = query;
-    if (order !== 'newest' && order !== 'oldest') {
-      throw new InvalidOptionError(`order is ${shown(order)}; it must be 'newest' or 'oldest'`);
-    }
+    const asked = checkedJournalQuery(query);
     await this.#spending.resolveDue();
     await this.#desk.reload();
-    const read = {
-      order,
-      ...(query.labels !== undefined && { labels: labelSet(query.labels).labels }),
-      ...(query.since !== undefined && { sinceMs: timeOf('since', query.since) }),
-      ...(query.until !== undefined && { untilMs: timeOf('until', query.until) }),
-    };
-    let after: string | null = null;
-    do {
-      const page = await this.#store.readJournal(after === null ? read : { ...read, after });
-      for (const charge of page.items) yield toCharge(charge, this.#desk.rulebook.units, false);
-      after = page.next;
-    } while (after !== null);
+    yield* readJournal(this.#store, () => this.#desk.rulebook.units, asked);
   }
 
   /** The limits that stand, with the time zone that each one's windows follow. */
