@@ -112,6 +112,8 @@ export class Purse implements AsyncDisposable {
   readonly #settings: PurseSettings;
   readonly #announcer: Announcer;
   readonly #spending: Spending;
+  /** The purse that this one lays limits over: it closes this one too. */
+  #base: Purse | null = null;
   #closed = false;
 
   /** @internal Purses are opened by `openPurse`. */
@@ -239,7 +241,7 @@ export class Purse implements AsyncDisposable {
    *
    * Holds that are `untracked` are in no store and in no list.
    *
-   * @throws InvalidLabelError, StoreError
+   * @throws InvalidLabelError, InvalidOptionError, StoreError
    * @example
    * ```ts
    * import { openPurse } from 'pursestrings';
@@ -253,7 +255,9 @@ export class Purse implements AsyncDisposable {
    */
   async *holds(query: HoldsQuery = {}): AsyncGenerator<Hold> {
     this.#assertOpen();
-    yield* this.#spending.open(labelSet(query.labels ?? {}).labels);
+    const { labels = {}, idPrefix } = query;
+    if (idPrefix !== undefined) checkId(idPrefix);
+    yield* this.#spending.open(labelSet(labels).labels, idPrefix ?? '');
   }
 
   /** Lists balances in their current windows. A limit without `each` always has one. */
@@ -419,7 +423,9 @@ export class Purse implements AsyncDisposable {
     const overlaid = overlayLimits(PatientStore.within(this.#store), limits, timeZone);
     const store = PatientStore.on(overlaid, this.#settings);
     const desk = await PolicyDesk.open(store);
-    return new Purse(store, desk, this.#settings, null, this.#announcer);
+    const purse = new Purse(store, desk, this.#settings, null, this.#announcer);
+    purse.#base = this;
+    return purse;
   }
 
   /** Adds the journal and the holds up again and compares every envelope, in one snapshot. */
@@ -488,7 +494,7 @@ export class Purse implements AsyncDisposable {
   }
 
   #assertOpen(): void {
-    if (this.#closed) throw purseClosed();
+    if (this.#closed || (this.#base !== null && this.#base.#closed)) throw purseClosed();
   }
 }
 

@@ -72,7 +72,7 @@ export function statedPrice(body: unknown): StatedPrice {
   if (price === undefined || price === null) return NONE;
   const sats = typeof price === 'string' && price.trim() !== '' ? Number(price) : price;
   if (typeof sats === 'number' && Number.isFinite(sats) && sats > 0) return { kind: 'price', sats };
-  return { kind: 'nonsense', text: String(JSON.stringify(price)).slice(0, 40) };
+  return { kind: 'nonsense', text: JSON.stringify(price).slice(0, 40) };
 }
 
 /**

@@ -42,9 +42,7 @@ export interface StoredToken {
  * ```
  */
 export interface TokenStore {
-  get(
-    url: string,
-  ): StoredToken | null | undefined | Promise<StoredToken | null | undefined>;
+  get(url: string): StoredToken | null | undefined | Promise<StoredToken | null | undefined>;
   set(url: string, token: StoredToken): unknown;
 }
 
@@ -65,8 +63,12 @@ export class Credentials {
   readonly #atHand = new Map<string, FoundCredential>();
   readonly #refused = new Map<string, string>();
 
-  constructor(store: TokenStore | null, failed: (error: unknown) => void) {
+  /** The store is the ledger's own: what it keeps outlives whatever befalls this process. */
+  readonly durable: boolean;
+
+  constructor(store: TokenStore | null, durable: boolean, failed: (error: unknown) => void) {
     this.#store = store;
+    this.durable = durable;
     this.#failed = failed;
   }
 

@@ -37,9 +37,10 @@ export function domainOf(url: URL): Domain {
  * @throws InvalidOptionError for anything else, and for a URL.
  */
 export function parseDomainPattern(text: string): DomainPattern {
-  const below = typeof text === 'string' && text.startsWith('*.');
+  const given = typeof text === 'string' ? text : '';
+  const below = given.startsWith('*.');
   const match = /^(?<host>\[[0-9a-fA-F:.]+\]|[^\s/?#@:*[\]\\]+)(?::(?<port>\d{1,5}))?$/u.exec(
-    below ? text.slice(2) : String(text),
+    below ? given.slice(2) : given,
   );
   const host = match?.groups?.['host'];
   const port = match?.groups?.['port'];

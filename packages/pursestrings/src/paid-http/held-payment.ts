@@ -1,7 +1,6 @@
 import type { Hold } from '../hold.ts';
 import { toDecimalText } from '../ledger/amount.ts';
 import type { Scheme } from './challenge.ts';
-import type { Invoice } from './invoice.ts';
 
 /** The ledger's record of a payment that was begun: what it takes to finish it, in any process. */
 export interface HeldPayment {
@@ -16,12 +15,8 @@ export interface HeldPayment {
   readonly attempt: number;
 }
 
-/** An invoice that passed every check that needs no ledger. */
-export interface PayableInvoice extends Invoice {
-  readonly amountMsat: bigint;
-}
-
-const ID_PREFIX = 'l402:';
+/** How the ids of payments' holds begin. */
+export const PAYMENT_ID_PREFIX = 'l402:';
 const MAX_DESCRIPTION_LENGTH = 4_096;
 const MAX_URL_LABEL_LENGTH = 1_024;
 
@@ -30,7 +25,7 @@ export const HELD_PAYMENT_TTL_MS: number = 400 * 86_400_000;
 
 /** The id of the hold for one try to pay an invoice: the same in every process. */
 export function paymentHoldId(paymentHash: string, attempt: number): string {
-  return `${ID_PREFIX}${paymentHash}${attempt === 1 ? '' : `:${attempt}`}`;
+  return `${PAYMENT_ID_PREFIX}${paymentHash}${attempt === 1 ? '' : `:${attempt}`}`;
 }
 
 /** What the label `url` says of a resource. */

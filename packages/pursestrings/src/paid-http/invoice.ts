@@ -37,7 +37,8 @@ const PER_BITCOIN: Readonly<Record<string, bigint>> = {
 };
 
 const MSAT_PER_BITCOIN = 100_000_000_000n;
-const HUMAN_PART = /^ln(?<network>bcrt|bc|tbs|tb|sb)(?:(?<digits>0|[1-9]\d{0,19})(?<unit>[munp]?))?$/;
+const HUMAN_PART =
+  /^ln(?<network>bcrt|bc|tbs|tb|sb)(?:(?<digits>0|[1-9]\d{0,19})(?<unit>[munp]?))?$/;
 const TIMESTAMP_WORDS = 7;
 /** 64 bytes and one that says which of the possible keys signed. */
 const SIGNATURE_WORDS = 104;
@@ -148,7 +149,10 @@ function recovered(digest: Uint8Array, signature: Uint8Array, id: 0 | 1 | 2 | 3)
 }
 
 /** Joins words of 5 bits to bytes, the last one filled up with zeros; only so many where said. */
-function wordsToBytes(words: readonly number[], length = Math.ceil((words.length * 5) / 8)): Buffer {
+function wordsToBytes(
+  words: readonly number[],
+  length = Math.ceil((words.length * 5) / 8),
+): Buffer {
   const bytes = Buffer.alloc(Math.ceil((words.length * 5) / 8));
   words.forEach((word, index) => {
     const bit = index * 5;

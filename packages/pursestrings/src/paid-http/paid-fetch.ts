@@ -13,6 +13,9 @@ import { purseTokens } from './purse-tokens.ts';
 import { type Ask, type PaymentTerms, satsOption } from './terms.ts';
 import type { L402Wallet, LightningNetwork } from './wallets/wallet.ts';
 
+/** Labels that say who was paid, and for what. */
+const OWN_LABELS = ['domain', 'url', 'payee'];
+
 /** How requests are paid for. Only `wallet` is required. */
 export interface PaidFetchOptions {
   /** What pays: one of the wallets here, or anything with `payInvoice`. */
@@ -152,7 +155,9 @@ export async function resolvePayments(
 ): Promise<ResolvedPayments> {
   const desk = deskOf(purse, options, () => undefined);
   if (options.wallet.lookUpPayment === undefined) {
-    throw new InvalidOptionError('wallet has no lookUpPayment(); give one that can look payments up');
+    throw new InvalidOptionError(
+      'wallet has no lookUpPayment(); give one that can look payments up',
+    );
   }
   const counts = await new PendingPayments(desk).resolveAll();
   return { settled: counts.made, released: counts.free, pending: counts.unknown };
@@ -166,10 +171,16 @@ export interface PaidHttpExtras {
 }
 
 /** Makes what `paidFetch` and `L402Client` fetch by. @throws InvalidOptionError */
-export function paidHttp(purse: Purse, options: PaidFetchOptions, extras: PaidHttpExtras): PaidHttp {
+export function paidHttp(
+  purse: Purse,
+  options: PaidFetchOptions,
+  extras: PaidHttpExtras,
+): PaidHttp {
   const { maxRetries = 1, paymentTimeoutMs = 120_000, onSpend, onBudgetExceeded } = options;
   if (!Number.isInteger(maxRetries) || maxRetries < 0 || maxRetries > 100) {
-    throw new InvalidOptionError(`maxRetries is ${shown(maxRetries)}; it must be a whole number from 0 to 100`);
+    throw new InvalidOptionError(
+      `maxRetries is ${shown(maxRetries)}; it must be a whole number from 0 to 100`,
+    );
   }
   checkMs('paymentTimeoutMs', paymentTimeoutMs, 1, 3_600_000);
   const desk = deskOf(purse, options, (spend) => {
@@ -207,13 +218,20 @@ function deskOf(
       `credentials is ${shown(credentials)}; it must be 'purse' or 'memory'`,
     );
   }
+  const reserved = OWN_LABELS.find((name) => labels[name] !== undefined);
+  if (reserved !== undefined) {
+    throw new InvalidOptionError(
+      `labels names ${shown(reserved)}, which every payment says for itself; give it another name`,
+    );
+  }
   const failed = (error: unknown): void => purse.failed(error);
-  const store = options.tokenStore ?? (credentials === 'purse' ? purseTokens(purse) : null);
+  const durable = options.tokenStore === undefined && credentials === 'purse';
+  const store = durable ? purseTokens(purse) : (options.tokenStore ?? null);
   return {
     purse,
     wallet,
     labels: labelSet(labels).labels,
-    credentials: new Credentials(store, failed),
+    credentials: new Credentials(store, durable, failed),
     spent,
     failed,
   };

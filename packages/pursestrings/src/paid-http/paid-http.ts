@@ -72,6 +72,8 @@ class Call {
   readonly #startedAtMs = performance.now();
   /** What this call sends to the resources on its way. */
   readonly #sent = new Map<string, Credential>();
+  /** Resources to which it sends what was paid for before it began. */
+  readonly #kept = new Set<string>();
   /** Resources for which it was given what another call has paid for since it began. */
   readonly #shared = new Set<string>();
   /** Credentials that were old, or that this call has paid for. */
@@ -94,26 +96,51 @@ class Call {
 
   async run(): Promise<Response> {
     let answer = await this.#first();
-    while (answer.response.status === 402) {
-      const ask = await this.#readAsk(answer);
-      if (ask === null) break;
-      this.#checkRepeatable(ask);
-      const { authorization } = answer;
-      if (authorization !== null && authorization === this.#authorization(ask.resource)) {
-        this.#desk.credentials.drop(ask.resource, authorization);
+    for (;;) {
+      const { response } = answer;
+      const stale = this.#isStale(answer);
+      // Some servers answer 401 to a credential that is used up, and say nothing of what they want.
+      if (response.status !== 402 && !(response.status === 401 && stale)) return response;
+      const refused = this.#dropRefused(answer);
+      const ask = response.status === 402 ? await this.#readAsk(answer, !stale) : null;
+      if (ask !== null) {
+        this.#checkRepeatable(ask);
+        this.#sent.set(ask.resource, await this.#credentialFor(ask, refused));
+        this.#given.signal?.throwIfAborted();
+      } else if (stale && !this.#given.sendsOnce) {
+        await response.body?.cancel();
+      } else {
+        return response;
       }
-      this.#sent.set(ask.resource, await this.#credentialFor(ask, authorization));
-      this.#given.signal?.throwIfAborted();
       answer = await this.#sendPaid();
     }
-    return answer.response;
+  }
+
+  /** True when whoever answers was sent a credential that was kept from before this call. */
+  #isStale({ url, authorization }: Answer): boolean {
+    const resource = resourceOf(url);
+    return (
+      authorization !== null &&
+      this.#kept.has(resource) &&
+      authorization === this.#authorization(resource)
+    );
+  }
+
+  /** Lets go of the credential that was refused, if one was sent. */
+  #dropRefused({ url, authorization }: Answer): string | null {
+    const resource = resourceOf(url);
+    if (authorization === null || authorization !== this.#authorization(resource)) return null;
+    this.#desk.credentials.drop(resource, authorization);
+    this.#sent.delete(resource);
+    this.#kept.delete(resource);
+    return authorization;
   }
 
   /** Asks once, and reads what is wanted for it; the answer itself is left. */
   async ask(): Promise<{ readonly ask: Ask | null } & Omit<PaymentQuote, 'payment'>> {
     const answer = await this.#first();
     const { status, body } = answer.response;
-    const ask = status === 402 ? await this.#readAsk(answer) : null;
+    const ask = status === 402 ? await this.#readAsk(answer, true) : null;
     if (ask === null) {
       await body?.cancel().catch(() => undefined);
       return { status, ask, paidBefore: answer.authorization !== null && status !== 402 };
@@ -135,6 +162,7 @@ class Call {
           : credentials.peek(resource);
       if (known !== null) {
         this.#tries += 1;
+        this.#kept.add(resource);
         this.#sent.set(resource, known.credential);
         return this.#sendPaid();
       }
@@ -154,12 +182,13 @@ class Call {
     return credential === undefined ? null : authorizationOf(credential);
   };
 
-  /** Reads who asks for what; null for a 402 that is none of ours. */
-  async #readAsk({ response, url }: Answer): Promise<Ask | null> {
+  /** Reads who asks for what; null for a 402 that is none of ours, or not the last word. */
+  async #readAsk({ response, url }: Answer, isLast: boolean): Promise<Ask | null> {
     const { found, price, text, json } = await readPaymentRequired(response, this.#given.signal);
     const resource = resourceOf(url);
     if (found.kind === 'none') {
-      if (!this.#settings.strict || PurseBudgetExceededError.from(json) !== null) return null;
+      if (!this.#settings.strict || !isLast) return null;
+      if (PurseBudgetExceededError.from(json) !== null) return null;
       throw new L402ParseError(
         `${resource} answered 402 without a challenge of L402 in its headers or its body`,
         { body: text },
@@ -194,17 +223,18 @@ class Call {
   /** Gets a credential: one that is there by now, or by one payment for all who ask for it. */
   async #credentialFor(ask: Ask, refused: string | null): Promise<Credential> {
     const { resource } = ask;
+    this.#desk.pending.sweep();
     const known = await this.#desk.credentials.find(resource);
     if (known !== null && authorizationOf(known.credential) !== refused) {
       const isNew = known.boughtAtMs >= this.#startedAtMs;
       if (!isNew || !this.#shared.has(resource)) {
         if (isNew) this.#shared.add(resource);
         else this.#countTry(ask);
+        if (!isNew) this.#kept.add(resource);
         return known.credential;
       }
     }
     this.#checkTries(ask);
-    this.#desk.pending.sweep();
     // What another call paid for was refused to this one: the server wants each call paid for.
     const flights = this.#shared.has(resource) ? new Flights() : this.#flights;
     const { signal } = this.#given;

@@ -14,7 +14,7 @@ import {
   writeHeldPayment,
 } from './held-payment.ts';
 import { type PaymentDesk, pendingError, type PendingPayments } from './pending.ts';
-import { type Completed, madePayment } from './settling.ts';
+import { madePayment } from './settling.ts';
 import { type Ask, type Bill, billOf, checkUnexpired, mostAskedMsat } from './terms.ts';
 import type { PaymentTerms } from './terms.ts';
 import type { PaidInvoice, PayOptions } from './wallets/wallet.ts';
@@ -234,7 +234,7 @@ async function payHeld(
     followLate(desk, paying, hold, payment);
     return lookUpAfter(desk, bill, hold, payment, error, signal);
   }
-  const made = madePayment(payment, completed as Completed);
+  const made = madePayment(payment, completed);
   if (made !== null) return desk.pending.complete(hold, made);
   return unproven(desk, bill, hold, payment);
 }
@@ -287,7 +287,7 @@ function followLate(
   paying
     .then(
       async (completed) => {
-        const made = madePayment(payment, completed as Completed);
+        const made = madePayment(payment, completed);
         if (made !== null) await desk.pending.complete(hold, made);
       },
       async (error: unknown) => {

@@ -7,6 +7,7 @@ import { L402PaymentError } from './errors.ts';
 import {
   HELD_PAYMENT_TTL_MS,
   type HeldPayment,
+  PAYMENT_ID_PREFIX,
   readHeldPayment,
   toSats,
   urlLabel,
@@ -60,6 +61,10 @@ const RETRY_SETTLED_AGE_MS = 600_000;
 /** A wallet that never heard of a payment is believed so long after the invoice's time. */
 const NEVER_ASKED_AFTER_MS = 86_400_000;
 
+/** After a store failed, what it should have recorded is offered again after such pauses. */
+const FIRST_RECORD_PAUSE_MS = 500;
+const MAX_RECORD_PAUSE_MS = 60_000;
+
 const SWEEP_EVERY_MS = 30_000;
 const MAX_SWEPT = 100;
 const MAX_REMEMBERED = 10_000;
@@ -76,6 +81,7 @@ export class PendingPayments {
   readonly #begun = new Map<string, { readonly url: string; told: boolean; heldMsat: number }>();
   /** Made, and not recorded yet because the store failed. */
   readonly #owed = new Map<string, { readonly hold: Hold; readonly made: MadePayment }>();
+  #recording = false;
   #sweptAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(desk: PaymentDesk) {
@@ -125,14 +131,19 @@ export class PendingPayments {
    */
   async complete(hold: Hold, made: MadePayment): Promise<Credential> {
     const tell = this.#teller(hold.id, made);
+    const { credentials } = this.#desk;
+    const kept = credentials.keep(made.payment.resource, made.credential);
+    // Whoever is killed from here on has kept what the money bought before it is recorded as gone.
+    if (credentials.durable) await kept;
     let recorded = false;
     try {
       recorded = await recordPayment(hold, made);
     } catch (error) {
       this.#owed.set(hold.id, { hold, made });
+      this.#recordLater(FIRST_RECORD_PAUSE_MS);
       this.#desk.failed(error);
     }
-    await this.#desk.credentials.keep(made.payment.resource, made.credential);
+    await kept;
     tell(recorded);
     return made.credential;
   }
@@ -208,14 +219,13 @@ export class PendingPayments {
   sweep(): void {
     const nowMs = performance.now();
     if (nowMs - this.#sweptAtMs < SWEEP_EVERY_MS) return;
-    if (this.#desk.wallet.lookUpPayment === undefined && this.#owed.size === 0) return;
+    if (this.#desk.wallet.lookUpPayment === undefined) return;
     this.#sweptAtMs = nowMs;
     void this.resolveAll().catch((error: unknown) => this.#desk.failed(error));
   }
 
   /** Looks up to 100 open payments up. */
   async resolveAll(): Promise<Record<'made' | 'free' | 'unknown', number>> {
-    for (const id of this.#owed.keys()) await this.#recordOwed(id);
     const counts = { made: 0, free: 0, unknown: 0 };
     const found: OpenPayment[] = [];
     for await (const open of this.#open(this.#desk.labels)) {
@@ -250,7 +260,7 @@ export class PendingPayments {
   }
 
   async *#open(labels: Labels): AsyncGenerator<OpenPayment> {
-    for await (const hold of this.#desk.purse.holds({ labels })) {
+    for await (const hold of this.#desk.purse.holds({ labels, idPrefix: PAYMENT_ID_PREFIX })) {
       const payment = this.#active.has(hold.id) ? null : readHeldPayment(hold);
       if (payment !== null) yield { hold, payment };
     }
@@ -294,6 +304,17 @@ export class PendingPayments {
       if (told || (begun === undefined && !recorded)) return;
       this.#desk.spent({ url: begun?.url ?? payment.resource, resource: payment.resource, msat });
     };
+  }
+
+  /** Records what is owed once the store is back. It keeps no process alive: the holds stand. */
+  #recordLater(pauseMs: number): void {
+    if (this.#recording) return;
+    this.#recording = true;
+    setTimeout(async () => {
+      for (const id of this.#owed.keys()) await this.#recordOwed(id);
+      this.#recording = false;
+      if (this.#owed.size > 0) this.#recordLater(Math.min(2 * pauseMs, MAX_RECORD_PAUSE_MS));
+    }, pauseMs).unref();
   }
 
   async #recordOwed(id: string): Promise<void> {

@@ -1,5 +1,4 @@
 import {
-  type Challenge,
   challengeInBody,
   challengeInHeaders,
   type FoundChallenge,
@@ -14,11 +13,6 @@ export interface PaymentRequired {
   /** The beginning of its body, and what it says as JSON. */
   readonly text: string;
   readonly json: unknown;
-}
-
-/** A 402 with a challenge that can be met. */
-export interface Challenged extends PaymentRequired {
-  readonly found: { readonly kind: 'found'; readonly challenge: Challenge };
 }
 
 /** So much of a body is read, and so long. */

@@ -1,9 +1,5 @@
 import { L402PaymentError } from '../../src/paid-http/errors.ts';
-import type {
-  L402Wallet,
-  PaidInvoice,
-  PaymentState,
-} from '../../src/paid-http/wallets/wallet.ts';
+import type { L402Wallet, PaidInvoice, PaymentState } from '../../src/paid-http/wallets/wallet.ts';
 import { type InvoiceTerms, type MintedInvoice, mintInvoice } from './invoices.ts';
 
 /** What a wallet was made to do with one payment. */

@@ -27,7 +27,10 @@ test('a page behind a paywall is paid for, and read', async () => {
     feeMsat: null,
     url: `${url}/page`,
   });
-  expect(seen.map(({ authorization }) => authorization?.split(' ')[0])).toEqual([undefined, 'L402']);
+  expect(seen.map(({ authorization }) => authorization?.split(' ')[0])).toEqual([
+    undefined,
+    'L402',
+  ]);
   expect(seen.map(({ path }) => path)).toEqual(['/page?key=secret', '/page?key=secret']);
   expect(await till.heldSats()).toBe(0);
 });
@@ -62,9 +65,7 @@ test('100 fetches of 60 sats on a cap of 1,000: 16 are paid, 84 refused before p
 test('100 fetches of one page pay once', async () => {
   const till = await openTill();
   const { url } = await serve({ '/page': paidPage({ mint: () => till.lightning.mint() }) });
-  const answers = await Promise.all(
-    Array.from({ length: 100 }, () => till.fetch(`${url}/page`)),
-  );
+  const answers = await Promise.all(Array.from({ length: 100 }, () => till.fetch(`${url}/page`)));
   expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 100 }, () => 200));
   expect(till.wallet.asked).toHaveLength(1);
 });

@@ -80,7 +80,10 @@ export function paidPage(terms: PageTerms): Page & { readonly challenges: Minted
     )?.groups;
     const hash = open.get(sent?.['token'] ?? '');
     const preimage = Buffer.from(sent?.['preimage'] ?? '', 'hex');
-    if (sent?.['scheme'] === scheme && createHash('sha256').update(preimage).digest('hex') === hash) {
+    if (
+      sent?.['scheme'] === scheme &&
+      createHash('sha256').update(preimage).digest('hex') === hash
+    ) {
       if (once) open.delete(sent['token'] ?? '');
       response.writeHead(200, { 'content-type': 'text/plain' }).end(content);
       return;

@@ -1,7 +1,10 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { L402PaymentError } from '../../src/paid-http/errors.ts';
+import { L402Client } from '../../src/paid-http/l402-client.ts';
 import { resolvePayments } from '../../src/paid-http/paid-fetch.ts';
+import { openPurse } from '../../src/purse.ts';
 import { memory } from '../../src/stores/memory.ts';
+import { Line, remoteStore } from '../purse/remote-store.ts';
 import { openTill } from './fixture.ts';
 import type { PayStep } from './lightning.ts';
 import { paidPage, serve } from './paywall.ts';
@@ -11,6 +14,14 @@ const failureOf = (work: Promise<unknown>): Promise<unknown> =>
     () => null,
     (error: unknown) => error,
   );
+
+const DAY_MS = 86_400_000;
+
+/** Sets the wall clock, and no timer. */
+function setClock(ms: number): void {
+  vi.useFakeTimers({ toFake: ['Date'], now: ms });
+  onTestFinished(() => void vi.useRealTimers());
+}
 
 /** Takes the money, and loses the answer on its way. */
 const paysAndTimesOut: PayStep = async (_invoice, pay) => {
@@ -146,21 +157,17 @@ describe('a wallet that can look payments up', () => {
         throw new Error('connect ECONNREFUSED');
       },
     });
-    let age = 0;
-    const { url } = await serve({
-      '*': paidPage({
-        mint: () =>
-          till.lightning.mint({
-            timestamp: Math.floor(Date.now() / 1_000) - age,
-            expirySeconds: age + 1,
-          }),
-      }),
-    });
-    expect(await failureOf(till.fetch(`${url}/page`))).toMatchObject({ code: 'PAYMENT_PENDING' });
-    expect(await failureOf(till.fetch(`${url}/page`))).toMatchObject({ code: 'PAYMENT_PENDING' });
+    const { url } = await serve({ '*': paidPage({ mint: () => till.lightning.mint() }) });
+    const pending = { code: 'PAYMENT_PENDING' };
+    expect(await failureOf(till.fetch(`${url}/page`))).toMatchObject(pending);
+    setClock(Date.now() + 3_600_000 + DAY_MS - 60_000);
+    expect(await failureOf(till.fetch(`${url}/page`))).toMatchObject(pending);
     expect(till.wallet.asked).toHaveLength(1);
     expect(await till.heldSats()).toBe(60);
-    age = 1;
+    setClock(Date.now() + 120_000);
+    const resolved = { settled: 0, released: 1, pending: 0 };
+    expect(await resolvePayments(till.purse, { wallet: till.wallet })).toEqual(resolved);
+    expect(await till.heldSats()).toBe(0);
   });
 
   test('says that it paid, and shows a wrong preimage both times: nobody is told it is known', async () => {
@@ -287,16 +294,79 @@ test('what beforePayment refuses is not paid, and the same invoice may be paid l
 test('an invoice that expires while beforePayment thinks is not paid', async () => {
   const till = await openTill({
     options: {
-      beforePayment: () =>
-        new Promise((resolve) => {
-          setTimeout(resolve, 2_100);
-        }),
+      beforePayment: () => setClock(Date.now() + 60_000),
     },
   });
   const { url } = await serve({
-    '*': paidPage({ mint: () => till.lightning.mint({ expirySeconds: 2 }) }),
+    '*': paidPage({ mint: () => till.lightning.mint({ expirySeconds: 60 }) }),
   });
   await expect(till.fetch(`${url}/page`)).rejects.toMatchObject({ code: 'INVOICE_EXPIRED' });
   expect(till.wallet.asked).toEqual([]);
   expect(await till.heldSats()).toBe(0);
+});
+
+describe('a store that fails when the money is gone', () => {
+  /** A till on a store over a line that is cut from the moment that the wallet pays. */
+  async function openCutTill(looksUp: boolean) {
+    const line = new Line();
+    const till = await openTill({
+      looksUp,
+      store: {
+        store: remoteStore(memory(), line),
+        operationTimeoutMs: 50,
+        retryForMs: 50,
+      },
+      step: async (_invoice, pay) => {
+        line.fate = () => 'refused';
+        return pay();
+      },
+    });
+    onTestFinished(() => {
+      line.fate = () => 'arrives';
+    });
+    const { url, seen } = await serve({ '*': paidPage({ mint: () => till.lightning.mint() }) });
+    return { line, till, url, seen };
+  }
+
+  test('what was paid for is read, and recorded once when the store is back', async () => {
+    const { line, till, url } = await openCutTill(false);
+    expect((await till.fetch(`${url}/page`)).status).toBe(200);
+    expect(till.errors.length).toBeGreaterThan(0);
+    expect((await till.fetch(`${url}/page`)).status).toBe(200);
+    line.fate = () => 'arrives';
+    expect(await till.heldSats()).toBe(60);
+    await expect.poll(async () => (await till.charges()).length, { timeout: 5_000 }).toBe(1);
+    expect(await till.heldSats()).toBe(0);
+    expect(till.wallet.asked).toHaveLength(1);
+  });
+
+  test('another process finds the payment by the wallet', async () => {
+    const { line, till, url } = await openCutTill(true);
+    expect((await till.fetch(`${url}/page`)).status).toBe(200);
+    line.fate = () => 'arrives';
+    expect((await till.again()(`${url}/page`)).status).toBe(200);
+    expect(await till.charges()).toMatchObject([{ amounts: { sats: 60 } }]);
+    expect(till.wallet.asked).toHaveLength(1);
+  });
+});
+
+test('a closed purse pays nothing, nor does a client on it', async () => {
+  const till = await openTill();
+  const { url } = await serve({ '*': paidPage({ mint: () => till.lightning.mint() }) });
+  const { wallet } = till;
+  const purse = await openPurse({ limits: [{ name: 'all', cap: { sats: 100 } }] });
+  const client = new L402Client({ wallet, purse, budgetSats: 100 });
+  await client.fetch(`${url}/a`);
+  await purse.close();
+  expect(await failureOf(client.fetch(`${url}/b`))).toMatchObject({ code: 'STORE_UNAVAILABLE' });
+  expect(wallet.asked).toHaveLength(1);
+  // What this purse recorded is in no book of the till.
+  wallet.payments.length = 0;
+});
+
+test('labels that say who was paid are not the caller’s to give', async () => {
+  const till = await openTill();
+  for (const name of ['domain', 'url', 'payee']) {
+    expect(() => till.again({ labels: { [name]: 'mine' } })).toThrow(/another name/);
+  }
 });
