@@ -36,6 +36,12 @@ export interface PayingDesk extends PaymentDesk {
 /** One invoice is tried so often, where each try is known to have failed. */
 const MAX_ATTEMPTS = 32;
 
+/**
+ * An invoice that lives longer is tried once. The ledger forgets the id of a try that failed after 7
+ * days, and that of a later one that succeeded must not be hidden by it.
+ */
+const MAX_RETRIED_LIFE_MS = 6 * 86_400_000;
+
 /** After an error nobody understands, the wallet is asked so often what became of it. */
 const LOOK_UP_PAUSES_MS = [0, 250, 1_000];
 
@@ -140,7 +146,8 @@ async function takeHold(
   signal: AbortSignal,
 ): Promise<Taken> {
   const { paymentHash, expiresAtMs } = bill.invoice;
-  for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
+  const attempts = expiresAtMs > Date.now() + MAX_RETRIED_LIFE_MS ? 1 : MAX_ATTEMPTS;
+  for (let attempt = 1; attempt <= attempts; attempt += 1) {
     const { scheme, token } = ask.challenge;
     const { amountMsat } = bill;
     const { resource } = ask;
@@ -163,7 +170,7 @@ async function takeHold(
   }
   throw new L402PaymentError(
     'PAYMENT_FAILED',
-    `The invoice that ${ask.resource} wants paid was tried ${MAX_ATTEMPTS} times and failed; ` +
+    `The invoice that ${ask.resource} wants paid was tried ${attempts} time(s) and failed; ` +
       'ask the server for another',
     { invoice: bill.invoice.bolt11 },
   );
@@ -274,7 +281,7 @@ async function lookUpAfter(
     if (answer.state === 'made') return answer.credential;
     if (answer.state === 'free') throw failedError(bill, payment, cause);
   }
-  throw pendingError({ hold, payment }, desk.wallet, cause);
+  throw pendingError({ hold, payment }, desk.wallet, cause, bill.invoice.bolt11);
 }
 
 /** Hears the wallet out that took too long, or that nobody waits for any more. */

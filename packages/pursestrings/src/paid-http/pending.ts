@@ -231,7 +231,11 @@ export class PendingPayments {
     for await (const open of this.#open(this.#desk.labels)) {
       if (found.push(open) === MAX_SWEPT) break;
     }
-    for (const open of found) counts[(await this.lookUp(open)).state] += 1;
+    for (const open of found) {
+      // One of this process may have begun since it was listed.
+      if (this.#active.has(open.hold.id)) continue;
+      counts[(await this.lookUp(open)).state] += 1;
+    }
     return counts;
   }
 
@@ -338,6 +342,7 @@ export function pendingError(
   { hold, payment }: OpenPayment,
   wallet: L402Wallet,
   cause: unknown,
+  invoice = '',
 ): L402PaymentError {
   const remedy =
     wallet.lookUpPayment === undefined
@@ -348,6 +353,6 @@ export function pendingError(
     `Nobody knows yet whether a payment of ${toSats(payment.amountMsat)} sats for ` +
       `${payment.resource} was made (payment hash ${payment.paymentHash}); it stays held and ` +
       `nothing more is paid there: ${remedy}`,
-    { outcome: 'unknown', retryable: wallet.lookUpPayment !== undefined, cause },
+    { invoice, outcome: 'unknown', retryable: wallet.lookUpPayment !== undefined, cause },
   );
 }

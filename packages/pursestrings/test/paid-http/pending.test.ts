@@ -36,7 +36,7 @@ describe('a wallet that cannot look payments up', () => {
     for (let round = 0; round < 3; round += 1) {
       const error = await failureOf(till.fetch(`${url}/page`));
       expect(error).toMatchObject({ code: 'PAYMENT_PENDING', outcome: 'unknown' });
-      expect(String(error)).toContain('l402:');
+      expect(String(error)).toContain('the hold l402:');
     }
     expect(till.wallet.asked).toHaveLength(1);
     expect(await till.heldSats()).toBe(60);
@@ -78,6 +78,22 @@ describe('a wallet that cannot look payments up', () => {
     }
     expect((await till.fetch(`${url}/page`)).status).toBe(200);
     expect(await till.charges()).toMatchObject([{ id: `l402:${invoice.paymentHash}:3` }]);
+  });
+
+  test('fails for an invoice that lives for months: it is not tried twice', async () => {
+    const till = await openTill({
+      step: async () => {
+        throw new L402PaymentError('NO_ROUTE', 'No route');
+      },
+    });
+    const invoice = till.lightning.mint({ expirySeconds: 90 * 86_400 });
+    const { url } = await serve({ '*': paidPage({ mint: () => invoice }) });
+    for (let round = 0; round < 3; round += 1) {
+      const error = await failureOf(till.fetch(`${url}/page`));
+      expect(error).toMatchObject({ code: 'PAYMENT_FAILED', invoice: invoice.bolt11 });
+    }
+    expect(till.wallet.asked).toHaveLength(1);
+    expect(await till.heldSats()).toBe(0);
   });
 
   test('answers a wrong preimage: the money counts as spent, and no credential is sent', async () => {
