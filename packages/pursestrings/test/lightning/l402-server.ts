@@ -47,8 +47,10 @@ export async function openL402Server(
     const macaroon = mint(maker.hashOf(invoice), path, service, rootKeys);
     // Aperture answers both names of the scheme, the older one first.
     response.writeHead(402, [
-      ...['www-authenticate', `LSAT macaroon="${macaroon}", invoice="${invoice}"`],
-      ...['www-authenticate', `L402 macaroon="${macaroon}", invoice="${invoice}"`],
+      'www-authenticate',
+      `LSAT macaroon="${macaroon}", invoice="${invoice}"`,
+      'www-authenticate',
+      `L402 macaroon="${macaroon}", invoice="${invoice}"`,
     ]);
     response.end('payment required\n');
   };

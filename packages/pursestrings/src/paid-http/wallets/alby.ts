@@ -80,7 +80,7 @@ export class AlbyWallet implements L402Wallet {
       throw failed('WALLET_REFUSED', bolt11, `${said}; check the token and the hub's address.`);
     }
     if (error !== undefined) {
-      return await byRecord(this, bolt11, unknown(bolt11, said), `${said}.`, signal);
+      return await byRecord(this, { invoice: bolt11, status, said, signal });
     }
     const preimage = hexAt(body['payment_preimage']) ?? hexAt(body['preimage']);
     if (status >= 200 && status < 300 && preimage !== undefined) {

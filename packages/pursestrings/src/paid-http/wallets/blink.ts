@@ -1,3 +1,4 @@
+import { InvalidOptionError } from '../../errors.ts';
 import { feeField, fieldsOf, hexAt, textAt } from './answer-fields.ts';
 import {
   checkedHash,
@@ -69,6 +70,11 @@ export class BlinkWallet implements L402Wallet {
       },
       options,
     );
+    if (typeof walletId !== 'string' || walletId.trim() === '') {
+      throw new InvalidOptionError(
+        'The id of the Blink wallet is empty; copy it from the dashboard, under your wallets.',
+      );
+    }
     this.#walletId = walletId;
     this.limitsFees = options.probeFees ?? false;
     if (options.network !== undefined) this.network = options.network;

@@ -7,6 +7,7 @@ import {
   lookUpFailed,
   lookUpWithoutAnswer,
   paymentHashOf,
+  type Refusal,
   unknown,
   withoutAnswer,
 } from './payment-outcome.ts';
@@ -73,7 +74,9 @@ export class LnbitsWallet implements L402Wallet {
     } catch (cause) {
       throw withoutAnswer('LNbits', bolt11, cause);
     }
-    if (status === 200 || status === 201) return await this.#readPaid(body, bolt11, signal);
+    if (status === 200 || status === 201) {
+      return await this.#readPaid(body, { invoice: bolt11, status, said: TAKEN, signal });
+    }
     const detail = textAt(body['detail']);
     const said = `LNbits did not pay: ${this.#server.quote(detail ?? `status ${status}`)}`;
     if (isRefusal(status)) {
@@ -81,7 +84,7 @@ export class LnbitsWallet implements L402Wallet {
     }
     if (body['status'] === 'failed') throw failed('PAYMENT_FAILED', bolt11, `${said}.`);
     if (detail === undefined || body['status'] === 'pending') throw unknown(bolt11, said);
-    return await byRecord(this, bolt11, unknown(bolt11, said), `${said}.`, signal);
+    return await byRecord(this, { invoice: bolt11, status, said, signal });
   }
 
   async lookUpPayment(paymentHash: string, options: LookUpOptions = {}): Promise<PaymentState> {
@@ -102,18 +105,14 @@ export class LnbitsWallet implements L402Wallet {
   }
 
   /** Newer versions answer the payment as it stands, older ones its hash alone. */
-  async #readPaid(
-    body: Fields,
-    bolt11: string,
-    signal: AbortSignal | undefined,
-  ): Promise<PaidInvoice> {
+  async #readPaid(body: Fields, taken: Refusal): Promise<PaidInvoice> {
     const preimage = hexAt(body['preimage']);
     if (body['status'] === 'success' && preimage !== undefined) {
       return { preimage, ...feeField(feeAt(body['fee'])) };
     }
-    const doubt = unknown(bolt11, 'LNbits took the payment and has not said that it is paid');
-    if (hexAt(body['payment_hash']) !== paymentHashOf(bolt11)) throw doubt;
-    return await byRecord(this, bolt11, doubt, 'LNbits took the payment, and it failed.', signal);
+    const isIts = hexAt(body['payment_hash']) === paymentHashOf(taken.invoice);
+    if (!isIts) throw unknown(taken.invoice, taken.said);
+    return await byRecord(this, taken);
   }
 
   #readState(body: Fields): PaymentState {
@@ -129,3 +128,6 @@ export class LnbitsWallet implements L402Wallet {
     return failedFor ? { state: 'failed' } : { state: 'in_flight' };
   }
 }
+
+/** The answer to a payment that was begun, and may have failed since. */
+const TAKEN = 'LNbits took the payment and has not said that it is paid';

@@ -109,7 +109,7 @@ export class LndWallet implements L402Wallet {
       throw failed('WALLET_REFUSED', bolt11, `${said}; check the macaroon and the invoice.`);
     }
     if (message === undefined) throw unknown(bolt11, `LND answered ${answer.status}`);
-    return await byRecord(this, bolt11, unknown(bolt11, said), `${said}.`, signal);
+    return await byRecord(this, { invoice: bolt11, status: answer.status, said, signal });
   }
 
   async lookUpPayment(paymentHash: string, options: LookUpOptions = {}): Promise<PaymentState> {
@@ -199,9 +199,10 @@ function isOurs(error: unknown): boolean {
   return error instanceof Error && 'outcome' in error;
 }
 
-function macaroonHex(macaroon: string | Uint8Array): string {
-  if (typeof macaroon !== 'string') return Buffer.from(macaroon).toString('hex');
-  const text = macaroon.trim();
+/** Callers without types may give anything. */
+function macaroonHex(macaroon: unknown): string {
+  if (macaroon instanceof Uint8Array) return Buffer.from(macaroon).toString('hex');
+  const text = typeof macaroon === 'string' ? macaroon.trim() : '';
   if (/^([0-9a-f]{2})+$/i.test(text)) return text.toLowerCase();
   if (/^[\w+/-]+={0,2}$/.test(text)) return Buffer.from(text, 'base64').toString('hex');
   throw new InvalidOptionError(

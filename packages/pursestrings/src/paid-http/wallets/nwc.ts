@@ -198,12 +198,14 @@ function readState(
   throw lookUpFailed('NWC', `its state is ${say(String(state))} and it has no preimage`);
 }
 
-function checkedSecret(url: string): string {
-  const text = url.replace(/^(nostr\+walletconnect|nostrwalletconnect):(\/\/)?/, 'http://');
+/** Callers without types may give anything. */
+function checkedSecret(url: unknown): string {
+  const given = typeof url === 'string' ? url : '';
+  const text = given.replace(/^(nostr\+walletconnect|nostrwalletconnect):(\/\/)?/, 'http://');
   const parsed = URL.canParse(text) ? new URL(text) : null;
   const secret = parsed?.searchParams.get('secret') ?? '';
   const relay = parsed?.searchParams.get('relay') ?? '';
-  const known = parsed !== null && text !== url && /^[0-9a-f]{64}$/.test(parsed.host);
+  const known = parsed !== null && text !== given && /^[0-9a-f]{64}$/.test(parsed.host);
   if (known && /^[0-9a-f]{64}$/i.test(secret) && /^wss?:\/\//.test(relay)) return secret;
   // The value is not repeated: it holds the secret.
   throw new InvalidOptionError(

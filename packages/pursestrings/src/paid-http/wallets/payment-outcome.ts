@@ -62,33 +62,47 @@ export function short(invoice: string): string {
   return invoice.length > 24 ? `${invoice.slice(0, 24)}…` : invoice;
 }
 
+/** An answer that says no, and not why. */
+export interface Refusal {
+  readonly invoice: string;
+  readonly status: number;
+  /** What was said, as a sentence without its full stop. */
+  readonly said: string;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** By these a gateway speaks for a server that may still be at work. */
+const GATEWAYS: ReadonlySet<number> = new Set([502, 503, 504]);
+
 /**
- * Asks the wallet's own record what an answer means that says no and not why: after a whole answer,
- * a payment that the wallet has no record of was not begun.
+ * Asks the wallet's own record what an answer means that says no and not why: after a whole answer of
+ * its own, a payment that the wallet has no record of was not begun.
  *
- * @throws L402PaymentError `doubt` when the record does not settle it either.
+ * @throws L402PaymentError with an unknown outcome when the record does not settle it either.
  */
 export async function byRecord(
   wallet: Required<Pick<L402Wallet, 'lookUpPayment'>>,
-  invoice: string,
-  doubt: L402PaymentError,
-  said: string,
-  signal: AbortSignal | undefined,
+  { invoice, status, said, signal }: Refusal,
 ): Promise<PaidInvoice> {
-  const hash = paymentHashOf(invoice);
-  if (hash === null) throw doubt;
-  let record: PaymentState;
+  const hash = GATEWAYS.has(status) ? null : paymentHashOf(invoice);
+  const record = hash === null ? null : await recordOf(wallet, hash, signal);
+  if (record === null || record.state === 'in_flight') throw unknown(invoice, said);
+  if (record.state !== 'succeeded') throw failed('PAYMENT_FAILED', invoice, `${said}.`);
+  const { preimage, feeMsat } = record;
+  return feeMsat === undefined ? { preimage } : { preimage, feeMsat };
+}
+
+/** What a wallet knows of a payment; `null` when it cannot be asked. */
+async function recordOf(
+  wallet: Required<Pick<L402Wallet, 'lookUpPayment'>>,
+  hash: string,
+  signal: AbortSignal | undefined,
+): Promise<PaymentState | null> {
   try {
-    record = await wallet.lookUpPayment(hash, signal === undefined ? {} : { signal });
+    return await wallet.lookUpPayment(hash, signal === undefined ? {} : { signal });
   } catch {
-    throw doubt;
+    return null;
   }
-  if (record.state === 'in_flight') throw doubt;
-  if (record.state === 'succeeded') {
-    const { preimage, feeMsat } = record;
-    return feeMsat === undefined ? { preimage } : { preimage, feeMsat };
-  }
-  throw failed('PAYMENT_FAILED', invoice, said);
 }
 
 /** The payment hash of an invoice, or `null` for what is none. */

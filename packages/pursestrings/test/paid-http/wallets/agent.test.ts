@@ -2,7 +2,9 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 
 import { L402PaymentError } from '../../../src/paid-http/errors.ts';
 import { paidFetch } from '../../../src/paid-http/paid-fetch.ts';
+import { BlinkWallet } from '../../../src/paid-http/wallets/blink.ts';
 import { openPurse, type Purse } from '../../../src/purse.ts';
+import { account as blinkAccount, serveBlink } from '../../lightning/blink-server.ts';
 import { type L402Server, openL402Server } from '../../lightning/l402-server.ts';
 import { LightningBench } from '../../lightning/lightning-bench.ts';
 import { httpWalletCases, type WalletCase, walletCases } from '../../lightning/wallet-cases.ts';
@@ -83,6 +85,28 @@ describe.each(Object.entries(walletCases))('an agent who pays by %s', (name, mak
     expect(balances).toMatchObject([{ held: 0, spent: 0 }]);
     await purse.close();
   });
+});
+
+test('Blink, asked to probe, has its fee held and never over the limit', async () => {
+  const account = await serveBlink(bench);
+  const { apiKey, walletId } = blinkAccount;
+  const wallet = new BlinkWallet(apiKey, walletId, { baseUrl: account.url, probeFees: true });
+  const purse = await openPurse({ limits: [{ name: 'day', cap: { sats: 126 } }] });
+  const received = bench.receivedMsat;
+  const cheap = paidFetch(purse, { wallet, maxFee: 1 })(`${server.url}/blink/cheap`);
+  const refusal = await cheap.then(
+    () => null,
+    (thrown: unknown) => thrown,
+  );
+  expect(refusal).toMatchObject({ code: 'PAYMENT_FAILED', cause: { code: 'FEE_OVER_LIMIT' } });
+  // 123.457 and 3 held for the fee are over 126.
+  const dear = paidFetch(purse, { wallet, maxFee: 3 })(`${server.url}/blink/dear`);
+  await expect(dear).rejects.toMatchObject({ required: 126.457, remaining: 126 });
+  expect(bench.receivedMsat).toBe(received);
+  await paidFetch(purse, { wallet, maxFee: 2 })(`${server.url}/blink/now`);
+  expect(await spentMsat(purse)).toBe(priceMsat + 2000);
+  await purse.close();
+  await account[Symbol.asyncDispose]();
 });
 
 describe.each(Object.entries(httpWalletCases))('a lost answer of %s', (name, make) => {

@@ -88,6 +88,11 @@ describe('Alby', () => {
       ],
       'failed WALLET_REFUSED',
     ],
+    [
+      'by a gateway, with no record of it yet, may be under way',
+      [[504, { message: 'Endpoint request timed out', detail: 'timed out' }], missing],
+      'unknown OUTCOME_UNKNOWN',
+    ],
   ])('a payment that is answered %s', async (_, answers, failure) => {
     expect(await failureOf(walletOf(canned(...answers)).payInvoice(invoice))).toBe(failure);
   });
@@ -197,6 +202,11 @@ describe('LNbits', () => {
       'by the invoice key was not begun',
       [[401, { detail: 'Invoice (or Admin) key required.' }]],
       'failed WALLET_REFUSED',
+    ],
+    [
+      'by a gateway, with no record of it yet, may be under way',
+      [[504, { message: 'Endpoint request timed out', detail: 'timed out' }], missing],
+      'unknown OUTCOME_UNKNOWN',
     ],
   ])('a payment that is answered %s', async (_, answers, failure) => {
     expect(await failureOf(walletOf(canned(...answers)).payInvoice(invoice))).toBe(failure);

@@ -229,3 +229,7 @@ test.each(['', 'two words', 'line\nbreak', 'ünïcode'])(
     if (key !== '') expect(make).not.toThrow(key);
   },
 );
+
+test('refuses an empty wallet id', () => {
+  expect(() => new BlinkWallet('key', ' ')).toThrow('The id of the Blink wallet is empty');
+});

@@ -125,6 +125,11 @@ describe('a payment that LND answers', () => {
       'paid',
     ],
     [
+      'by a gateway, with no record of it yet, may be under way',
+      [[503, error(14, 'upstream connect error')], notInitiated],
+      'unknown OUTCOME_UNKNOWN',
+    ],
+    [
       'by a macaroon that it does not take was not begun',
       [[500, error(2, 'verification failed: signature mismatch after caveat verification')]],
       'failed WALLET_REFUSED',
@@ -195,6 +200,7 @@ test.each<readonly [string, Partial<LndOptions>, RegExp]>([
   ['no macaroon', { macaroon: '' }, /neither hex nor base64/],
   ['an empty macaroon', { macaroon: new Uint8Array() }, /empty or not printable/],
   ['a macaroon with a word in it', { macaroon: 'secretword!' }, /neither hex nor base64/],
+  ['a macaroon that is none', { macaroon: null as unknown as string }, /neither hex nor base64/],
   ['no time', { timeoutMs: 0 }, /timeoutMs/],
   ['too little time to pay', { payTimeoutSeconds: 0.5 }, /payTimeoutSeconds/],
   ['a negative fee', { maxFeeMsat: -1 }, /maxFeeMsat/],
