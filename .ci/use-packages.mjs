@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { openPurse } from 'pursestrings';
 import { guard, spendReport } from 'pursestrings/guard';
+import { L402Client } from 'pursestrings/l402';
 import { calculateCost, meteredFetch } from 'pursestrings/llm';
 import { memory } from 'pursestrings/stores/memory';
 import { sqlite } from 'pursestrings/stores/sqlite';
@@ -41,3 +42,10 @@ const client = { create: async () => ({ model: 'gpt-4o', usage }) };
 const guarded = guard(client, { project: 'ci', dailyCapUSD: 1 });
 await guarded.create({ model: 'gpt-4o', max_tokens: 200, messages: [] }, { feature: 'chat' });
 assert.deepEqual(await spendReport('ci'), { chat: calculateCost('gpt-4o', usage).usd });
+
+const payer = new L402Client({
+  wallet: { payInvoice: async () => ({ preimage: '' }) },
+  budgetSats: 1,
+});
+assert.equal((await payer.fetch('data:text/plain,free')).status, 200);
+assert.equal(payer.spendingReport()?.total, 0);

@@ -17,12 +17,14 @@ export interface Config {
   readonly limits?: { readonly path: string; readonly list: readonly Limit[] };
   /** The path of a price book. */
   readonly prices?: string;
+  /** What pays for HTTP. Its secret is better kept in PURSE_WALLET_SECRET. */
+  readonly wallet?: string;
 }
 
 /** The config file that is read when no store is named. */
 const DEFAULT_CONFIG = 'purse.yaml';
 
-const KEYS = ['store', 'ledger', 'timeZone', 'units', 'limits', 'prices'] as const;
+const KEYS = ['store', 'ledger', 'timeZone', 'units', 'limits', 'prices', 'wallet'] as const;
 
 /**
  * Reads a config file, in YAML or JSON.
@@ -39,6 +41,7 @@ export function readConfig(path: string): Config {
   const ledger = textAt(data, 'ledger', path);
   const timeZone = textAt(data, 'timeZone', path);
   const prices = textAt(data, 'prices', path);
+  const wallet = walletAt(data, path);
   const units = unitsAt(data, path);
   const limits = limitsAt(data, path);
   return {
@@ -46,6 +49,7 @@ export function readConfig(path: string): Config {
     ...(store !== undefined && { store: besideFile(path, store) }),
     ...(ledger !== undefined && { ledger }),
     ...(timeZone !== undefined && { timeZone }),
+    ...(wallet !== undefined && { wallet }),
     ...(units !== undefined && { units }),
     ...(limits !== undefined && { limits }),
     ...(prices !== undefined && { prices: resolve(dirname(path), prices) }),
@@ -63,6 +67,15 @@ function textAt(data: Mapping, key: string, path: string): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value === 'string' && value !== '') return value;
   throw new InputError(`${path}: \`${key}\` is ${JSON.stringify(value)}; it must be a text.`);
+}
+
+/** The value is not repeated: it may be a secret. */
+function walletAt(data: Mapping, path: string): string | undefined {
+  const value = data['wallet'];
+  if (value === undefined || (typeof value === 'string' && value !== '')) return value;
+  throw new InputError(
+    `${path}: \`wallet\` must be a text, such as lnd:https://localhost:8080; see purse fetch --help.`,
+  );
 }
 
 function unitsAt(data: Mapping, path: string): Record<string, UnitOptions> | undefined {

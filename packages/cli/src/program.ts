@@ -4,6 +4,7 @@ import { PurseError } from 'pursestrings';
 import { addBalances } from './commands/balances.ts';
 import { addDemo } from './commands/demo.ts';
 import { addExport } from './commands/export.ts';
+import { addFetch } from './commands/fetch.ts';
 import { addFreeze, addUnfreeze } from './commands/freeze.ts';
 import { addHolds } from './commands/holds.ts';
 import { addImport } from './commands/import.ts';
@@ -19,7 +20,7 @@ const HELP = `
 A ledger is named by --store, such as sqlite:./purse.db, redis://host:6379 or
 postgres://user@host/database, or by a config file: --config purse.yaml, or the
 purse.yaml in the working directory. A config file may say store, ledger, timeZone, units, limits
-(a list, or the path of a limits file) and prices (the path of a price book).
+(a list, or the path of a limits file), prices (the path of a price book) and wallet (see fetch).
 
 Start here:
   $ purse demo
@@ -77,6 +78,7 @@ function makeProgram(terminal: Terminal): Command {
   addExport(program, terminal);
   addImport(program, terminal);
   addPrices(program, terminal);
+  addFetch(program, terminal);
   return program;
 }
 
@@ -85,11 +87,25 @@ function report(error: unknown, terminal: Terminal, json: boolean): number {
   if (error instanceof CommanderError && error.exitCode === 0) return 0;
   const { code, message } = describe(error);
   terminal.note(json ? JSON.stringify({ error: { code, message } }) : `purse: ${message}`);
-  return REFUSALS.has(code) ? 1 : 2;
+  const refused = REFUSALS.has(code) || (error instanceof Error && REFUSED_BY.has(error.name));
+  return refused ? 1 : 2;
 }
 
 /** What is no misuse: the command was understood, and the ledger says no. */
-const REFUSALS: ReadonlySet<string> = new Set(['OPEN_HOLDS', 'LEDGER_CHANGED', 'IMPORT_FAILED']);
+const REFUSALS: ReadonlySet<string> = new Set([
+  'IMPORT_FAILED',
+  'LEDGER_CHANGED',
+  'OPEN_HOLDS',
+  'OVER_MAX_SATS',
+  'UNREACHABLE',
+]);
+
+/** Errors by which a spend or a payment is refused. */
+const REFUSED_BY: ReadonlySet<string> = new Set([
+  'BudgetExceededError',
+  'L402ParseError',
+  'L402PaymentError',
+]);
 
 function describe(error: unknown): { readonly code: string; readonly message: string } {
   if (error instanceof CommanderError) return describeMisuse(error);

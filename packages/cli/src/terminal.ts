@@ -8,6 +8,8 @@ export type Colour = 'bold' | 'dim' | 'green' | 'yellow' | 'red' | 'cyan';
 export interface Terminal {
   /** Writes to stdout: the answer, and nothing else, so that it can be piped. */
   print(text: string): void;
+  /** Writes bytes to stdout as they are. */
+  write(bytes: Uint8Array): void;
   /** Waits until whoever reads the answer has taken what was printed, where that is to be waited for. */
   printed?(): Promise<void>;
   /** Writes to stderr: remarks that are not part of the answer. */
@@ -32,6 +34,7 @@ export function processTerminal(): Terminal {
   });
   return {
     print: (text) => void stdout.write(`${text}\n`),
+    write: (bytes) => void stdout.write(bytes),
     printed: async () => {
       if (stdout.writableNeedDrain) await once(stdout, 'drain');
     },

@@ -10,11 +10,27 @@ interface DemoJson {
   readonly addsUp: boolean;
   readonly difference: number;
   readonly deathHold: number;
-  readonly agents: readonly { agent: string; calls: number; streamed: number; stoppedBy: string }[];
+  readonly agents: readonly {
+    agent: string;
+    calls: number;
+    streamed: number;
+    bought: number;
+    refused: boolean;
+    stoppedBy: string;
+  }[];
   readonly death: { readonly pid: number | null; readonly pieces: number };
   readonly report: { readonly total: Record<string, number> };
   readonly balances: readonly { limit: string; spent: number; held: number; cap: number }[];
   readonly bill: { readonly requests: number; readonly usd: string };
+  readonly weather: {
+    readonly charges: number;
+    readonly msat: number;
+    readonly bill: {
+      readonly payments: number;
+      readonly amountMsat: number;
+      readonly feeMsat: number;
+    };
+  };
   readonly verify: { readonly ok: boolean; readonly charges: number };
 }
 
@@ -26,7 +42,14 @@ function checkPromise(demo: DemoJson): void {
   expect(difference).toBeGreaterThanOrEqual(0);
   expect(difference).toBeLessThanOrEqual(Math.round(demo.deathHold * 1e8));
   expect(demo.deathHold).toBeGreaterThan(0);
-  expect(demo.verify.charges).toBe(demo.bill.requests);
+  const { charges, msat, bill } = demo.weather;
+  expect(demo.verify.charges).toBe(demo.bill.requests + bill.payments);
+  expect(charges).toBe(bill.payments);
+  expect(charges).toBeGreaterThan(0);
+  expect(msat).toBe(bill.amountMsat + bill.feeMsat);
+  expect(Math.round((demo.report.total['sats'] ?? 0) * 1000)).toBe(msat);
+  expect(demo.agents.reduce((sum, { bought }) => sum + bought, 0)).toBe(charges);
+  expect(demo.agents.some(({ refused }) => refused)).toBe(true);
   for (const { spent, held, cap } of demo.balances) {
     expect(Math.round((spent + held) * 1e8)).toBeLessThanOrEqual(Math.round(cap * 1e8));
   }
@@ -63,6 +86,8 @@ describe('purse demo', () => {
     expect(status).toBe(0);
     expect(stdout).toContain('agent-20');
     expect(stdout).toContain("the provider's bill");
+    expect(stdout).toContain("the weather API's bill");
+    expect(stdout).toMatch(/✓ Every millisatoshi of \d+ forecasts/);
     expect(stdout).toMatch(/✓ No cap was passed/);
     expect(stdout).toContain('purse report --store sqlite:');
   });

@@ -47,6 +47,7 @@ function factsOf(billed: string, changes: Partial<DemoFacts> = {}): DemoFacts {
     balances: [BALANCE],
     overruns: 0,
     bill: { requests: 1, promptTokens: 1, completionTokens: 1, usd: billed },
+    weather: null,
     verify: { ok: true, envelopes: 1, charges: 1, mismatches: [] },
     ...changes,
   };
@@ -71,6 +72,22 @@ describe('the verdict of the demo', () => {
     expect(judge(factsOf('0.9', { overruns: 1 }))).toMatchObject({ ok: false, noCapPassed: false });
   });
 
+  test.each([
+    ['the ledger has every millisatoshi', 2, 24_824, true],
+    ['the ledger has a millisatoshi less', 2, 24_823, false],
+    ['the ledger has a millisatoshi more', 2, 24_825, false],
+    ['the ledger has a payment less', 1, 24_824, false],
+  ])('of the weather, when %s', (_, charges, msat, ok) => {
+    const weather = { charges, msat, bill: { payments: 2, amountMsat: 24_690, feeMsat: 134 } };
+    const { total, rows, ...period } = factsOf('0.9').report;
+    const report = {
+      ...period,
+      total,
+      rows: rows.map((row) => ({ ...row, charges: 1 + charges })),
+    };
+    expect(judge(factsOf('0.9', { weather, report }))).toMatchObject({ ok, weatherCovered: ok });
+  });
+
   test('is no when the ledger does not add up, or lost the killed call', () => {
     const verify = { ok: false, envelopes: 1, charges: 1, mismatches: [] };
     expect(judge(factsOf('0.9', { verify }))).toMatchObject({ ok: false, addsUp: false });
@@ -80,6 +97,7 @@ describe('the verdict of the demo', () => {
 
 const PLAIN: Terminal = {
   print: () => {},
+  write: () => {},
   note: () => {},
   paint: (_, text) => text,
   progress: () => {},

@@ -43,6 +43,7 @@ export async function purseHere(args: readonly string[]): Promise<Ended> {
   let answer = 0;
   const status = await run(args, {
     print: (text) => void stdout.push(text),
+    write: (bytes) => void stdout.push(Buffer.from(bytes).toString()),
     note: (text) => void stderr.push(text),
     paint: (_, text) => text,
     progress: () => {},

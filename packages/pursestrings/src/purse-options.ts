@@ -69,6 +69,8 @@ export interface JournalOptions {
 export interface HoldsQuery {
   /** Only holds that carry these labels. */
   readonly labels?: Labels;
+  /** Only holds whose id begins so, 1 to 256 characters: others are not even read. */
+  readonly idPrefix?: string;
 }
 
 /** Which report. */

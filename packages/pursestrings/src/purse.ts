@@ -19,6 +19,7 @@ import {
 } from './ledger/policy.ts';
 import { type Report, reportRows, slotEnd, slotOf } from './ledger/report.ts';
 import { checkedNote, checkNoteKey, type NoteOptions } from './notes.ts';
+import { overlayLimits } from './overlaid-limits.ts';
 import { inTime } from './patience.ts';
 import { PatientStore } from './patient-store.ts';
 import {
@@ -103,8 +104,10 @@ export class Purse implements AsyncDisposable {
   readonly #owned: LedgerStore | null;
   readonly #desk: PolicyDesk;
   readonly #settings: PurseSettings;
-  readonly #announcer = new Announcer();
+  readonly #announcer: Announcer;
   readonly #spending: Spending;
+  /** The purse that this one lays limits over: it closes this one too. */
+  #base: Purse | null = null;
   #closed = false;
 
   /** @internal Purses are opened by `openPurse`. */
@@ -113,13 +116,13 @@ export class Purse implements AsyncDisposable {
     desk: PolicyDesk,
     settings: PurseSettings,
     owned: LedgerStore | null,
+    announcer: Announcer = announcerOf(store),
   ) {
     this.#store = store;
     this.#owned = owned;
     this.#desk = desk;
     this.#settings = settings;
-    const announcer = this.#announcer;
-    announcer.countHold = observePurse({ on: announcer.observe.bind(announcer) }, store.ledger);
+    this.#announcer = announcer;
     this.#spending = new Spending(store, desk, this.#announcer, settings);
   }
 
@@ -232,7 +235,7 @@ export class Purse implements AsyncDisposable {
    *
    * Holds that are `untracked` are in no store and in no list.
    *
-   * @throws InvalidLabelError, StoreError
+   * @throws InvalidLabelError, InvalidOptionError, StoreError
    * @example
    * ```ts
    * import { openPurse } from 'pursestrings';
@@ -246,7 +249,9 @@ export class Purse implements AsyncDisposable {
    */
   async *holds(query: HoldsQuery = {}): AsyncGenerator<Hold> {
     this.#assertOpen();
-    yield* this.#spending.open(labelSet(query.labels ?? {}).labels);
+    const { labels = {}, idPrefix } = query;
+    if (idPrefix !== undefined) checkId(idPrefix);
+    yield* this.#spending.open(labelSet(labels).labels, idPrefix ?? '');
   }
 
   /** Lists balances in their current windows. A limit without `each` always has one. */
@@ -385,6 +390,24 @@ export class Purse implements AsyncDisposable {
     return this.#store.writeNote(key, text, (await this.#spending.storeTime()) + ttlMs);
   }
 
+  /**
+   * The same purse with more limits, which only what is spent through it is tested against: they are
+   * laid over the ledger's policy and not written to it. Listeners hear of both.
+   *
+   * @internal For adapters whose users give caps of their own to a purse that others share.
+   * @throws InvalidLimitError, StoreError
+   */
+  async withLimits(limits: readonly Limit[]): Promise<Purse> {
+    this.#assertOpen();
+    const { timeZone } = this.#settings;
+    const overlaid = overlayLimits(PatientStore.within(this.#store), limits, timeZone);
+    const store = PatientStore.on(overlaid, this.#settings);
+    const desk = await PolicyDesk.open(store);
+    const purse = new Purse(store, desk, this.#settings, null, this.#announcer);
+    purse.#base = this;
+    return purse;
+  }
+
   /** Adds the journal and the holds up again and compares every envelope, in one snapshot. */
   async verify(): Promise<Verification> {
     this.#assertOpen();
@@ -401,6 +424,15 @@ export class Purse implements AsyncDisposable {
     listener: (payload: PurseEvents[E]) => void,
   ): () => void {
     return this.#announcer.on(event, listener);
+  }
+
+  /**
+   * Announces a failure that no caller can be told of, as the purse's `error` event.
+   *
+   * @internal For adapters that must hand on an answer whatever becomes of its records.
+   */
+  failed(error: unknown): void {
+    this.#announcer.emit('error', error);
   }
 
   /**
@@ -442,8 +474,14 @@ export class Purse implements AsyncDisposable {
   }
 
   #assertOpen(): void {
-    if (this.#closed) throw purseClosed();
+    if (this.#closed || (this.#base !== null && this.#base.#closed)) throw purseClosed();
   }
+}
+
+function announcerOf(store: LedgerStore): Announcer {
+  const announcer = new Announcer();
+  announcer.countHold = observePurse({ on: announcer.observe.bind(announcer) }, store.ledger);
+  return announcer;
 }
 
 async function closeInTime(store: LedgerStore, timeoutMs: number): Promise<void> {

@@ -178,13 +178,17 @@ export class Spending {
   }
 
   /** Reads the open holds that carry these labels, in the order of their ids. */
-  async *open(labels: Labels): AsyncGenerator<Hold> {
+  async *open(labels: Labels, idPrefix: string): AsyncGenerator<Hold> {
     await this.resolveDue();
     await this.#desk.reload();
-    let after: string | null = null;
+    // An id that is the prefix and no more stands before all others that begin with it.
+    const whole = idPrefix === '' ? null : await this.find(idPrefix, false);
+    if (whole !== null && carries(whole.labels, labels)) yield whole;
+    let after: string | null = idPrefix === '' ? null : idPrefix;
     do {
       const page = await this.#store.readHolds(after === null ? {} : { after });
       for (const record of page.items) {
+        if (!record.id.startsWith(idPrefix)) return;
         if (carries(record.labels.labels, labels)) yield new Hold(record, this.#holds, true);
       }
       after = page.next;

@@ -6,8 +6,9 @@ import type { Terminal } from '../terminal.ts';
 const DETAILS = `
 The demo makes a SQLite ledger in a directory for temporary files, starts a provider in this
 process that speaks OpenAI's format and keeps a bill of its own, and lets 20 agents spend until
-their caps stop them. One of them runs as its own process and is killed in the middle of a stream.
-Then it holds the ledger against the bill. Status 0 means that no cap was passed and no spend was
+their caps stop them. They also buy forecasts from an API that asks for money over Lightning (L402),
+in satoshis, with a wallet and a bill of its own. One of the agents runs as its own process and is killed in the middle of a stream.
+Then it holds the ledger against both bills. Status 0 means that no cap was passed and no spend was
 lost; 1 that the promise did not hold.
 
 --live calls OpenAI with the key in OPENAI_API_KEY, under a cap of 3 cents in all. OpenAI shows no

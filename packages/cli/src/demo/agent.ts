@@ -3,6 +3,7 @@ import { BudgetExceededError, type Denial, type Purse } from 'pursestrings';
 import { meteredFetch } from 'pursestrings/llm';
 import { InputError, messageOf } from '../input-error.ts';
 import { type AgentName, type DemoPlan, labelsOf } from './plan.ts';
+import { buyForecast, CALLS_PER_FORECAST, type WeatherApi } from './weather.ts';
 
 /** Where an agent's calls go. */
 export interface Endpoint {
@@ -14,6 +15,10 @@ export interface Endpoint {
 export interface AgentOutcome extends AgentName {
   readonly calls: number;
   readonly streamed: number;
+  /** Forecasts that it bought. */
+  readonly bought: number;
+  /** The purse did not leave it another; it did without from then on. */
+  readonly refused: boolean;
   /** The limit that stopped it; `null` when it came to the end of its work. */
   readonly stoppedBy: string | null;
 }
@@ -46,8 +51,11 @@ export async function runAgent(
   name: AgentName,
   endpoint: Endpoint,
   onCall: () => void,
+  weather: WeatherApi | null,
 ): Promise<AgentOutcome> {
   const client = openClient(purse, plan, name, endpoint);
+  const fetchPaid = weather?.open(purse, name);
+  const forecasts = { bought: 0, refused: false };
   let calls = 0;
   let streamed = 0;
   let waits = 0;
@@ -60,7 +68,7 @@ export async function runAgent(
       if (refusal === null) throw providerFailure(error);
       waits += 1;
       if (waits > MAX_WAITS || refusal.denials.some(isFinal)) {
-        return { ...name, calls, streamed, stoppedBy: nameOf(refusal.denials) };
+        return { ...name, calls, streamed, ...forecasts, stoppedBy: nameOf(refusal.denials) };
       }
       await new Promise((resolve) => setTimeout(resolve, WAIT_MS));
       continue;
@@ -68,8 +76,12 @@ export async function runAgent(
     calls += 1;
     if (stream) streamed += 1;
     onCall();
+    const wantsForecast = calls % CALLS_PER_FORECAST === 0 && !forecasts.refused;
+    if (weather === null || fetchPaid === undefined || !wantsForecast) continue;
+    if (await buyForecast(fetchPaid, weather.url, name, calls)) forecasts.bought += 1;
+    else forecasts.refused = true;
   }
-  return { ...name, calls, streamed, stoppedBy: null };
+  return { ...name, calls, streamed, ...forecasts, stoppedBy: null };
 }
 
 /** A provider that refuses or fails is no fault of the ledger, nor of the demo. */

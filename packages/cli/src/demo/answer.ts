@@ -3,9 +3,10 @@ import { drawBar, formatPercent } from '../bars.ts';
 import { formatAmount, formatCount, formatLabels } from '../format.ts';
 import { drawTable, numbers } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
-import type { Verdict } from './judge.ts';
+import type { AgentOutcome } from './agent.ts';
+import { modelCharges, type Verdict } from './judge.ts';
 import type { DemoPlan } from './plan.ts';
-import type { DemoFacts } from './run.ts';
+import type { DemoFacts, WeatherFacts } from './run.ts';
 
 const BAR_WIDTH = 20;
 
@@ -16,13 +17,22 @@ export function printOpening(terminal: Terminal, plan: DemoPlan, provider: strin
   terminal.print(terminal.paint('bold', `${count} agents, one purse, ${provider}`));
   terminal.print(
     `\nThe agents use the official openai SDK, all at once, whole and streamed answers in turn.\n` +
-      'Each call is held before it goes out and settled on what it really used, under three limits:\n',
+      'Each call is held before it goes out and settled on what it really used, under limits:\n',
   );
-  const scope = ['all agents together', `each of ${projects} projects`, `each of ${count} agents`];
-  const rows = plan.limits.map((limit, index) => [
-    limit.name,
-    `$${limit.cap['usd'] ?? 0}`,
-    scope[index] ?? '',
+  if (plan.buysWeather) {
+    terminal.print(
+      'Now and then they buy a forecast from an API that asks for money over Lightning (L402).\n',
+    );
+  }
+  const scope: Readonly<Record<string, string>> = {
+    '': 'all agents together',
+    project: `each of ${projects} projects`,
+    agent: `each of ${count} agents`,
+  };
+  const rows = plan.limits.map(({ name, cap, each = [] }) => [
+    name,
+    cap['sats'] === undefined ? `$${cap['usd'] ?? 0}` : `${cap['sats']} sats`,
+    scope[each.join()] ?? '',
   ]);
   const columns = [{ title: 'limit' }, numbers('cap'), { title: 'for' }];
   terminal.print(`${drawTable(terminal, columns, rows)}\n`);
@@ -62,9 +72,10 @@ function printAgents(terminal: Terminal, plan: DemoPlan, facts: DemoFacts): void
     return [
       row.labels['project'] ?? '',
       agent,
-      formatCount(row.charges),
+      formatCount(end?.calls ?? row.charges),
       formatCount(end?.streamed ?? 1),
       usdOf(row),
+      ...(plan.buysWeather ? [forecastsOf(end)] : []),
       `${drawBar(terminal, fraction, BAR_WIDTH)} ${formatPercent(fraction)}`,
       ending,
     ];
@@ -73,6 +84,7 @@ function printAgents(terminal: Terminal, plan: DemoPlan, facts: DemoFacts): void
     { title: 'project' },
     { title: 'agent' },
     ...['calls', 'streamed', 'spent'].map(numbers),
+    ...(plan.buysWeather ? [numbers('forecasts')] : []),
     { title: 'of its cap' },
     { title: 'how it ended' },
   ];
@@ -85,8 +97,8 @@ function printCaps(terminal: Terminal, balances: readonly Balance[]): void {
     .map((balance) => [
       balance.limit,
       formatLabels(balance.labels) || 'all agents',
-      formatAmount('usd', balance.spent),
-      formatAmount('usd', balance.cap),
+      formatAmount(balance.unit, balance.spent),
+      formatAmount(balance.unit, balance.cap),
       `${drawBar(terminal, balance.fraction, BAR_WIDTH)} ${formatPercent(balance.fraction)}`,
     ]);
   const columns = [
@@ -98,8 +110,9 @@ function printCaps(terminal: Terminal, balances: readonly Balance[]): void {
   terminal.print(`${drawTable(terminal, columns, rows)}\n`);
 }
 
-function printBill(terminal: Terminal, { report, bill }: DemoFacts, verdict: Verdict): void {
-  const charges = report.rows.reduce((sum, row) => sum + row.charges, 0);
+function printBill(terminal: Terminal, facts: DemoFacts, verdict: Verdict): void {
+  const { report, bill, weather } = facts;
+  const charges = modelCharges(facts);
   const { usd = 0, tokens } = report.total;
   const row = (
     name: string,
@@ -122,6 +135,24 @@ function printBill(terminal: Terminal, { report, bill }: DemoFacts, verdict: Ver
   terminal.print(
     `${drawTable(terminal, [{ title: '' }, ...['calls', 'tokens', 'usd'].map(numbers)], rows)}\n`,
   );
+  if (weather !== null) printWeather(terminal, weather);
+}
+
+/** Prints what the weather API was paid, and what routing cost, beside what the ledger has. */
+function printWeather(terminal: Terminal, { charges, msat, bill }: WeatherFacts): void {
+  const billed = bill.amountMsat + bill.feeMsat;
+  const row = (name: string, count: number, amountMsat: number): string[] => [
+    name,
+    formatCount(count),
+    formatAmount('sats', amountMsat / 1000),
+  ];
+  const rows = [
+    row('the ledger', charges, msat),
+    row("the weather API's bill, with fees", bill.payments, billed),
+    row('difference', charges - bill.payments, msat - billed),
+  ];
+  const columns = [{ title: '' }, ...['forecasts', 'sats'].map(numbers)];
+  terminal.print(`${drawTable(terminal, columns, rows)}\n`);
 }
 
 function printDeath(
@@ -163,6 +194,14 @@ function printVerdict(terminal: Terminal, facts: DemoFacts, verdict: Verdict): v
       `The ledger and the bill differ by ${difference}, which is not what was held for one call.`,
     );
   }
+  if (facts.weather !== null) {
+    const { payments } = facts.weather.bill;
+    point(
+      verdict.weatherCovered,
+      `Every millisatoshi of ${formatCount(payments)} forecasts is in the ledger, routing fees too.`,
+      'The ledger and the bill of the weather API differ.',
+    );
+  }
   point(
     verdict.addsUp,
     `verify: the ledger adds up, ${formatCount(charges)} charges in ${formatCount(envelopes)} envelopes.`,
@@ -196,6 +235,12 @@ export function printNext(terminal: Terminal, place: string | null): void {
     title === '' ? `  ${command}` : `${title}\n  ${terminal.paint('cyan', command)}`,
   );
   terminal.print(`\n${terminal.paint('bold', 'Next')}\n${lines.join('\n')}`);
+}
+
+/** Forecasts bought, and whether the purse left no more. */
+function forecastsOf(end: AgentOutcome | undefined): string {
+  if (end === undefined) return '';
+  return end.refused ? `${end.bought}, then refused` : `${end.bought}`;
 }
 
 function usdOf(row: ReportRow): string {

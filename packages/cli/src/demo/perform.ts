@@ -11,6 +11,7 @@ import { judge, type Verdict } from './judge.ts';
 import { livePlan, loopbackPlan } from './plan.ts';
 import { liveProvider, startLoopback } from './provider.ts';
 import { type DemoFacts, runDemo } from './run.ts';
+import { startWeather } from './weather.ts';
 
 /** The options of `purse demo`. */
 export interface DemoOptions extends LedgerOptions {
@@ -26,10 +27,12 @@ export async function performDemo(options: DemoOptions, terminal: Terminal): Pro
   const ledger = options.ledger ?? config?.ledger;
   checkUrl(store);
   const provider = options.live ? liveProvider() : await startLoopback(plan);
+  const weather = plan.buysWeather ? await startWeather() : null;
   try {
     const facts = await runDemo({
       plan,
       provider,
+      weather,
       store,
       ledger,
       onStart: () => {
@@ -48,6 +51,7 @@ export async function performDemo(options: DemoOptions, terminal: Terminal): Pro
     return verdict.ok;
   } finally {
     terminal.progress('');
+    await weather?.close();
     await provider.close();
   }
 }
@@ -63,6 +67,6 @@ function placeText(store: string, ledger: string | undefined): string | null {
 }
 
 function jsonOf(facts: DemoFacts, verdict: Verdict): object {
-  const { outcomes, death, report, balances, bill, verify } = facts;
-  return { ...verdict, agents: outcomes, death, report, balances, bill, verify };
+  const { outcomes, death, report, balances, bill, weather, verify } = facts;
+  return { ...verdict, agents: outcomes, death, report, balances, bill, weather, verify };
 }

@@ -16,6 +16,8 @@ export interface DemoPlan {
   /** What the model costs: the provider bills by it, and the ledger counts by it. */
   readonly usdPerMillion: { readonly input: number; readonly output: number };
   readonly maxOutputTokens: number;
+  /** The agents buy from the paid API too. */
+  readonly buysWeather: boolean;
   /** An agent stops after so many calls even when no cap has stopped it. */
   readonly maxCalls: number;
 }
@@ -34,6 +36,8 @@ export function loopbackPlan(): DemoPlan {
   return planOf({
     projects: { billing: 3, search: 4, research: 6, support: 7 },
     caps: { everything: '0.25', project: '0.075', agent: '0.018' },
+    // This wallet takes no fee limit, so fees are not held: the caps leave room for them.
+    weatherSats: { everything: 480, project: 150 },
     model: 'gpt-4o',
     usdPerMillion: { input: 2.5, output: 10 },
     maxOutputTokens: 160,
@@ -54,7 +58,7 @@ export function livePlan(): DemoPlan {
 }
 
 function planOf(
-  setting: Omit<DemoPlan, 'agents' | 'doomed' | 'limits'> & {
+  setting: Omit<DemoPlan, 'agents' | 'buysWeather' | 'doomed' | 'limits'> & {
     /** How many agents work in each project. */
     readonly projects: Readonly<Record<string, number>>;
     readonly caps: {
@@ -62,9 +66,11 @@ function planOf(
       readonly project: string;
       readonly agent: string;
     };
+    /** What may be spent on the weather, where it is bought. */
+    readonly weatherSats?: { readonly everything: number; readonly project: number };
   },
 ): DemoPlan {
-  const { projects, caps, ...rest } = setting;
+  const { projects, caps, weatherSats, ...rest } = setting;
   const names = Object.entries(projects)
     .flatMap(([project, count]) => Array.from({ length: count }, () => project))
     .map((project, index) => ({ agent: `agent-${String(index + 1).padStart(2, '0')}`, project }));
@@ -78,8 +84,20 @@ function planOf(
       { name: 'everything', cap: { usd: caps.everything } },
       { name: 'project', cap: { usd: caps.project }, each: ['project'] },
       { name: 'agent', cap: { usd: caps.agent }, each: ['agent'] },
+      ...(weatherSats === undefined ? [] : weatherLimits(weatherSats)),
     ],
+    buysWeather: weatherSats !== undefined,
   };
+}
+
+function weatherLimits(sats: {
+  readonly everything: number;
+  readonly project: number;
+}): readonly Limit[] {
+  return [
+    { name: 'weather', cap: { sats: sats.everything } },
+    { name: 'project weather', cap: { sats: sats.project }, each: ['project'] },
+  ];
 }
 
 /** The labels that an agent's spends carry. */

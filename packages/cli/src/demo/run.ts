@@ -6,11 +6,13 @@ import { type AgentOutcome, type Endpoint, runAgent } from './agent.ts';
 import { type Death, killMidStream, leaveMidStream } from './doomed-agent.ts';
 import { type DemoPlan, labelsOf } from './plan.ts';
 import type { DemoProvider, ProviderBill } from './provider.ts';
+import type { WeatherApi, WeatherBill } from './weather.ts';
 
 /** Where and with whom a demo runs. */
 export interface DemoSetup {
   readonly plan: DemoPlan;
   readonly provider: DemoProvider;
+  readonly weather: WeatherApi | null;
   readonly store: string;
   readonly ledger: string | undefined;
   /** The ledger is open, and the agents are about to begin. */
@@ -30,7 +32,16 @@ export interface DemoFacts {
   readonly balances: readonly Balance[];
   readonly overruns: number;
   readonly bill: ProviderBill | null;
+  /** What was bought from the weather API, by the ledger and by its own account. */
+  readonly weather: WeatherFacts | null;
   readonly verify: Awaited<ReturnType<Purse['verify']>>;
+}
+
+/** Forecasts that were paid for. */
+export interface WeatherFacts {
+  readonly charges: number;
+  readonly msat: number;
+  readonly bill: WeatherBill;
 }
 
 /** After so long the hold of the killed agent should have expired several times over. */
@@ -38,7 +49,7 @@ const MAX_EXPIRY_WAIT_MS = 10_000;
 
 /** Lets all agents loose at once, kills one, and reads what the ledger and the provider say. */
 export async function runDemo(setup: DemoSetup): Promise<DemoFacts> {
-  const { plan, provider, store, ledger } = setup;
+  const { plan, provider, weather, store, ledger } = setup;
   return await withPurse(store, {}, ledgerOption(ledger), async (purse) => {
     await checkUnused(purse, setup);
     setup.onStart();
@@ -55,7 +66,9 @@ export async function runDemo(setup: DemoSetup): Promise<DemoFacts> {
       ? leaveMidStream(purse, plan, endpoint, streaming.resolve)
       : killMidStream({ plan, endpoint, store, ledger }, streaming.resolve);
     const working = streaming.promise.then(() =>
-      Promise.all(plan.agents.map((name) => runAgent(purse, plan, name, endpoint, onCall))),
+      Promise.all(
+        plan.agents.map((name) => runAgent(purse, plan, name, endpoint, onCall, weather)),
+      ),
     );
     const [death, outcomes] = await Promise.all([dying, working]);
     setup.onWait();
@@ -68,6 +81,7 @@ export async function runDemo(setup: DemoSetup): Promise<DemoFacts> {
       balances: await readBalances(purse, {}),
       overruns: await countOverruns(purse),
       bill: await provider.bill(),
+      weather: weather === null ? null : await weatherFacts(purse, weather.bill),
       verify: await purse.verify(),
     };
   });
@@ -99,6 +113,17 @@ async function lastCharge(purse: Purse, plan: DemoPlan): Promise<Charge | null> 
   const labels = labelsOf(plan.doomed);
   for await (const charge of purse.journal({ labels, order: 'newest' })) return charge;
   return null;
+}
+
+async function weatherFacts(purse: Purse, bill: WeatherBill): Promise<WeatherFacts> {
+  let charges = 0;
+  let msat = 0;
+  for await (const { amounts } of purse.journal()) {
+    if (amounts['sats'] === undefined) continue;
+    charges += 1;
+    msat += Math.round(amounts['sats'] * 1000);
+  }
+  return { charges, msat, bill };
 }
 
 async function countOverruns(purse: Purse): Promise<number> {

@@ -11,6 +11,12 @@ export {
 } from './ledger-model.ts';
 export type { LoopbackRates } from './loopback-bill.ts';
 export {
+  loopbackPaywall,
+  type LoopbackPaywall,
+  type LoopbackPaywallOptions,
+  type PaywallBill,
+} from './loopback-paywall.ts';
+export {
   type LoopbackAnswer,
   loopbackProvider,
   type LoopbackProvider,

@@ -282,3 +282,21 @@ test('a hold keeps its description, also under another id', async () => {
   expect((await purse.hold('batch'))?.description).toBe('the nightly batch');
   expect((await purse.reserve({ usd: 1 })).description).toBeUndefined();
 });
+
+test.each([
+  ['memory', () => memory()],
+  ['sqlite', () => sqlite(temporaryFile(), { durability: 'normal' })],
+] as const)('open holds are listed by how their ids begin: %s', async (_, makeStore) => {
+  const store = makeStore();
+  onTestFinished(() => store.close());
+  const purse = await openPurse({ store, limits: [{ name: 'all', cap: { usd: 9 } }] });
+  for (const id of ['a', 'pay', 'pay:1', 'pay:2', 'paz', 'p', 'PAY:1']) {
+    await purse.reserve({ usd: 1 }, { odd: id.endsWith('1') ? 'yes' : 'no' }, { id });
+  }
+  const ids = (query: { idPrefix: string; labels?: Record<string, string> }) =>
+    Array.fromAsync(purse.holds(query), ({ id }) => id);
+  expect(await ids({ idPrefix: 'pay' })).toEqual(['pay', 'pay:1', 'pay:2']);
+  expect(await ids({ idPrefix: 'pay:', labels: { odd: 'yes' } })).toEqual(['pay:1']);
+  expect(await ids({ idPrefix: 'pb' })).toEqual([]);
+  await expect(ids({ idPrefix: '' })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+});
