@@ -7,6 +7,7 @@ import {
   InvalidOptionError,
   StoreError,
 } from './errors.ts';
+import type { EmbeddedSpending } from './embedded-spending.ts';
 import { Announcer, type PurseEvents } from './events.ts';
 import { askHealth, unhealthy } from './health.ts';
 import type { Hold } from './hold.ts';
@@ -350,6 +351,17 @@ export class Purse implements AsyncDisposable {
     listener: (payload: PurseEvents[E]) => void,
   ): () => void {
     return this.#announcer.on(event, listener);
+  }
+
+  /**
+   * The same spending without waiting, for interfaces that are synchronous; `null` where the store is
+   * reached over a network.
+   *
+   * @internal
+   */
+  get synchronous(): EmbeddedSpending | null {
+    this.#assertOpen();
+    return this.#spending.synchronous;
   }
 
   /**
