@@ -1,6 +1,7 @@
 // Run inside a project that has nothing but the packed packages: every entry point must work there.
 import assert from 'node:assert/strict';
 import { openPurse } from 'pursestrings';
+import { BudgetEnforcer } from 'pursestrings/envelopes';
 import { guard, spendReport } from 'pursestrings/guard';
 import { calculateCost, meteredFetch } from 'pursestrings/llm';
 import { memory } from 'pursestrings/stores/memory';
@@ -41,3 +42,12 @@ const client = { create: async () => ({ model: 'gpt-4o', usage }) };
 const guarded = guard(client, { project: 'ci', dailyCapUSD: 1 });
 await guarded.create({ model: 'gpt-4o', max_tokens: 200, messages: [] }, { feature: 'chat' });
 assert.deepEqual(await spendReport('ci'), { chat: calculateCost('gpt-4o', usage).usd });
+
+for (const store of ['memory:', 'sqlite:./envelopes.db']) {
+  const enforcer = new BudgetEnforcer({ store });
+  enforcer.createEnvelope({ category: 'llm', limit: 0.3, period: 'daily' });
+  for (let count = 0; count < 3; count += 1) enforcer.record('llm', 0.1);
+  assert.equal(enforcer.check('llm', 0.1).permitted, false);
+  assert.equal(enforcer.utilization('llm').utilizationPercent, 100);
+  await enforcer.close();
+}

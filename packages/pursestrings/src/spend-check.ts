@@ -3,7 +3,7 @@ import { type Denial, frozenDenial, shortfallDenials, uncoveredDenial } from './
 import { fits } from './ledger/envelope.ts';
 import type { Labels } from './ledger/labels.ts';
 import type { Line, Plan } from './ledger/plan.ts';
-import type { Shortfall } from './ledger/records.ts';
+import type { Envelope, Shortfall } from './ledger/records.ts';
 import type { StepAmounts, Units } from './ledger/unit.ts';
 import { contains } from './ledger/window.ts';
 import type { PolicyDesk } from './policy-desk.ts';
@@ -71,9 +71,12 @@ export function denialsBy(
 
 /** What the envelopes of some lines hold. */
 export function standingsOf(lines: readonly Line[], page: BalancePage): readonly Standing[] {
+  const [only] = lines;
+  if (lines.length === 1 && only !== undefined) return [standingOf(only, page.items[0])];
   const envelopes = new Map(page.items.map((envelope) => [envelope.key, envelope]));
-  return lines.map((line) => {
-    const { spent, held } = envelopes.get(line.key) ?? { spent: 0, held: 0 };
-    return { line, spent, held };
-  });
+  return lines.map((line) => standingOf(line, envelopes.get(line.key)));
+}
+
+function standingOf(line: Line, envelope: Envelope | undefined): Standing {
+  return { line, spent: envelope?.spent ?? 0, held: envelope?.held ?? 0 };
 }

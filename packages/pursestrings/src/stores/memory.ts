@@ -176,7 +176,11 @@ class MemoryStore implements EmbeddedStore {
     yield* this.#book.snapshot(scope);
   }
 
-  async writeLedger(records: readonly LedgerRecord[], revision: number): Promise<boolean> {
+  writeLedger(records: readonly LedgerRecord[], revision: number): Promise<boolean> {
+    return settled(() => this.writeLedgerSync(records, revision));
+  }
+
+  writeLedgerSync(records: readonly LedgerRecord[], revision: number): boolean {
     const book = this.#book;
     if (this.#mine.policy.revision !== revision) return false;
     for (const record of records) book.write(record);

@@ -218,6 +218,7 @@ export class MemoryBook implements Book {
       case 'envelope': {
         const { envelope } = record;
         const standing = this.#envelopes.get(envelope.key);
+        if (envelope.closed) return this.#forgetEnvelope(standing);
         if (standing === undefined) this.#enter(envelope, envelopeGroupOf(envelope));
         else Object.assign(standing, balanceOf(envelope));
         return;
@@ -229,6 +230,10 @@ export class MemoryBook implements Book {
       case 'total':
         this.#totals.put(record);
     }
+  }
+
+  #forgetEnvelope(standing: GroupedEnvelope | undefined): void {
+    if (standing?.held === 0) this.#closeEnvelope(standing);
   }
 
   #writeHold(hold: HoldRecord): void {
