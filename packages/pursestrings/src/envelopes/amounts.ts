@@ -1,7 +1,7 @@
 import { InvalidAmountError } from '../errors.ts';
 import { MAX_AMOUNT_STEPS, toDecimal, toSteps } from '../ledger/amount.ts';
 import { shown } from '../ledger/invalid.ts';
-import type { StepAmounts, UnitOptions } from '../ledger/unit.ts';
+import type { StepAmount, StepAmounts, UnitOptions } from '../ledger/unit.ts';
 
 /** One way to count an envelope. */
 interface Scale {
@@ -58,6 +58,12 @@ export function spendIn(unit: string, amount: number): StepAmounts {
     if (!InvalidAmountError.isInstance(error)) throw error;
     throw new InvalidAmountError(`The amount ${error.message}`);
   }
+}
+
+/** The decimal of a spend from an envelope, which is of one unit. */
+export function amountOf(amounts: StepAmounts): number {
+  const { unit = AMOUNT_UNIT, steps = 0 }: Partial<StepAmount> = amounts[0] ?? {};
+  return toDecimal(steps, decimalsOf(unit));
 }
 
 /** Checks an amount. @throws InvalidAmountError unless it is a finite number that is not negative. */

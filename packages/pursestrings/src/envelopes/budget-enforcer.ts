@@ -265,8 +265,11 @@ const NOTHING = { limit: 0, spent: 0, committed: 0 };
 
 /** A description as it is kept: a spend is not lost because somebody has said too much of it. */
 function kept(description: string | undefined): string | undefined {
-  if (description === undefined || description === null) return undefined;
-  return String(description).slice(0, MAX_DESCRIPTION_LENGTH).toWellFormed();
+  if (description === undefined) return undefined;
+  if (typeof description === 'string') {
+    return description.slice(0, MAX_DESCRIPTION_LENGTH).toWellFormed();
+  }
+  throw new InvalidOptionError(`description is ${shown(description)}; it must be text`);
 }
 
 const STORAGE_METHODS = [

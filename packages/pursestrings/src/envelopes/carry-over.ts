@@ -37,26 +37,32 @@ export function ruleOf(limit: Limit, spending: EmbeddedSpending): EnvelopeRule {
   return rule;
 }
 
+/** What came of a taking over. */
+interface Carried {
+  readonly holds: readonly HoldRecord[];
+  readonly finish: () => void;
+}
+
 /**
  * Lets an envelope of another shape (another period, id or unit) take over what is spent and
  * committed in the one that stands. It is written before the policy leads to it, so that at no
  * moment, and in no crash, does the cap begin anew.
  *
- * @returns what is left to be done when the policy leads to it.
+ * @returns the commits that it took over, and what is left to be done when the policy leads to it.
  */
 export function carryOver(
   spending: EmbeddedSpending,
   standing: EnvelopeRule,
   next: Limit,
-): () => void {
+): Carried {
   const rule = ruleOf(next, spending);
   const nowMs = spending.now();
   const from = spending.envelopeIn(standing.rule, nowMs);
-  if (from === null) return () => undefined;
+  if (from === null) return { holds: [], finish: () => undefined };
   const convert = (steps: number): number => converted(steps, standing.unit, rule.unit);
   const into = envelopeIn(rule, rule.rule.findWindow(nowMs), convert(from.spent));
-  const holds = [...spending.openHolds()].filter((hold) => isIn(hold, from));
-  const moved = holds.map((hold): LedgerRecord => {
+  const held = [...spending.openHolds()].filter((hold) => isIn(hold, from));
+  const holds = held.map((hold): HoldRecord => {
     const steps = convert(stepsOf(hold.amounts, from.unit));
     into.held += steps;
     const lines = [
@@ -64,10 +70,12 @@ export function carryOver(
       { terms: rule.terms, envelope: into },
     ];
     const amounts = [{ unit: rule.unit, steps }];
-    return { kind: 'hold', hold: { ...hold, amounts, lines, labels: rule.labels } };
+    return { ...hold, amounts, lines, labels: rule.labels };
   });
-  spending.write([{ kind: 'envelope', envelope: into }, ...moved]);
-  return () => spending.write([{ kind: 'envelope', envelope: { ...from, held: 0 } }]);
+  const records = holds.map((hold): LedgerRecord => ({ kind: 'hold', hold }));
+  spending.write([{ kind: 'envelope', envelope: into }, ...records]);
+  const finish = (): void => spending.write([{ kind: 'envelope', envelope: { ...from, held: 0 } }]);
+  return { holds, finish };
 }
 
 function isIn({ lines }: HoldRecord, { key }: Envelope): boolean {

@@ -3,7 +3,7 @@ import type { Denial } from '../denial.ts';
 import type { EmbeddedSpending } from '../embedded-spending.ts';
 import { ConflictError, HoldNotFoundError } from '../errors.ts';
 import type { ChargeRecord, HoldRecord } from '../ledger/records.ts';
-import { asFarAsCounted, spendIn } from './amounts.ts';
+import { amountOf, asFarAsCounted, spendIn } from './amounts.ts';
 import { CATEGORY, ENVELOPE } from './envelope-limit.ts';
 import { EnvelopeMaking } from './envelope-making.ts';
 import { availableIn, decimalIn, EnvelopeShelf } from './envelope-shelf.ts';
@@ -57,8 +57,9 @@ export class EnvelopeLedger {
    * @param newId The id of one that is made, when the configuration names none.
    */
   create(config: EnvelopeConfig, adopt: boolean, newId?: string): SpendingEnvelope {
-    this.#making.make(config, adopt, newId);
+    const changed = this.#making.make(config, adopt, newId);
     this.#watcher?.envelopeChanged(config.category);
+    for (const hold of changed) this.#watcher?.committed(pendingCommit(hold, this.spending.now()));
     return this.shelf.describe(this.shelf.requireSeen(config.category));
   }
 
@@ -174,16 +175,8 @@ export class EnvelopeLedger {
   }
 
   #committed(hold: HoldRecord, requested: number, ttlMs: number): CommitResult {
-    const { id, labels, expiresAtMs, lines } = hold;
-    const { [CATEGORY]: category = '', [ENVELOPE]: envelopeId = '' } = labels.labels;
-    this.#watcher?.committed({
-      id,
-      category,
-      amount: requested,
-      createdAt: new Date(expiresAtMs - ttlMs),
-      envelopeId,
-      expiresAt: new Date(expiresAtMs),
-    });
+    const { id, expiresAtMs, lines } = hold;
+    this.#watcher?.committed(pendingCommit(hold, expiresAtMs - ttlMs));
     const standings = lines.map(({ terms, envelope }) => {
       return { line: { terms }, spent: envelope.spent, held: envelope.held };
     });
@@ -196,6 +189,20 @@ export class EnvelopeLedger {
     this.#watcher?.recorded(transaction);
     return transaction;
   }
+}
+
+/** A hold as a storage keeps it. */
+function pendingCommit(hold: HoldRecord, createdAtMs: number): PendingCommit {
+  const { id, amounts, labels, expiresAtMs } = hold;
+  const { [CATEGORY]: category = '', [ENVELOPE]: envelopeId = '' } = labels.labels;
+  return {
+    id,
+    category,
+    amount: amountOf(amounts),
+    createdAt: new Date(createdAtMs),
+    envelopeId,
+    expiresAt: new Date(expiresAtMs),
+  };
 }
 
 /** What is said of a category that has no envelope. */

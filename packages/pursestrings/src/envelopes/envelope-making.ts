@@ -10,6 +10,7 @@ import {
   withoutFreeze,
   withoutLimit,
 } from '../ledger/policy.ts';
+import type { HoldRecord } from '../ledger/records.ts';
 import { newId } from '../spend-operations.ts';
 import { unitFor } from './amounts.ts';
 import { carryOver } from './carry-over.ts';
@@ -44,17 +45,20 @@ export class EnvelopeMaking {
   /**
    * Makes an envelope. Where the category has one, it is adopted with all that was spent and is
    * committed in its period, or replaced by one that begins with nothing.
+   *
+   * @returns the commits that have another form since.
    */
-  make(config: EnvelopeConfig, adopt: boolean, ownId: string = newId()): void {
+  make(config: EnvelopeConfig, adopt: boolean, ownId: string = newId()): readonly HoldRecord[] {
     const named = { ...config, id: config.id ?? ownId };
     for (let attempt = 0; attempt < MAX_PLANS; attempt += 1) {
       const standing = this.#shelf.find(config.category);
       const { revision } = this.#spending.rulebook.policy;
       if (standing === null) {
-        if (this.#changeAt(revision, this.#addition(named))) return;
+        if (this.#changeAt(revision, this.#addition(named))) return [];
       } else if (adopt) {
-        if (this.#adopt(revision, standing, config)) return;
-      } else if (this.#replace(revision, standing, named)) return;
+        const carried = this.#adopt(revision, standing, config);
+        if (carried !== null) return carried;
+      } else if (this.#replace(revision, standing, named)) return [];
     }
     throw contended();
   }
@@ -81,24 +85,29 @@ export class EnvelopeMaking {
     return true;
   }
 
-  #adopt(revision: number, standing: EnvelopeRule, config: EnvelopeConfig): boolean {
+  #adopt(
+    revision: number,
+    standing: EnvelopeRule,
+    config: EnvelopeConfig,
+  ): readonly HoldRecord[] | null {
     const { id = standing.id, category, limit, period } = config;
     const isAlike =
       id === standing.id && period === standing.period && unitFor(limit) === standing.unit;
     if (isAlike) {
       const adopted = { ...standing.rule.limit, cap: { [standing.unit]: limit } };
-      return this.#changeAt(revision, (policy) => withLimits(policy, [adopted], this.#timeZone));
+      const edit: Edit = (policy) => withLimits(policy, [adopted], this.#timeZone);
+      return this.#changeAt(revision, edit) ? [] : null;
     }
     const { periodStart, suspended } = this.#shelf.describe(this.#shelf.requireSeen(category));
     const draft = { id, category, limit, period, sinceMs: periodStart.getTime() };
     const next = limitOf(draft, this.#timeZone);
-    const finish = carryOver(this.#spending, standing, next);
+    const { holds, finish } = carryOver(this.#spending, standing, next);
     const changed = this.#changeAt(revision, (policy) => {
       const carried = withLimits(without(policy, standing), [next], this.#timeZone);
       return suspended ? withFreeze(carried, whereOf(next), SUSPENDED) : carried;
     });
     if (changed) finish();
-    return changed;
+    return changed ? holds : null;
   }
 
   /** Changes the policy if it is still the one that was looked at. */

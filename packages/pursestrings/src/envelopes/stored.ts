@@ -57,7 +57,7 @@ function readEnvelope(stored: StoredEnvelope, names: StoredNames): StoredEnvelop
     spent: numberOf(what, 'spent', stored.spent),
     committed: numberOf(what, 'committed', stored.committed),
     periodStart: dateOf(what, 'periodStart', stored.periodStart),
-    suspended: Boolean(suspended),
+    suspended: isTrue(suspended),
     ...(isThere(createdAt) && { createdAt: dateOf(what, 'createdAt', createdAt) }),
   };
 }
@@ -86,6 +86,11 @@ function readCommit(stored: PendingCommit, names: StoredNames): PendingCommit {
     ...(isThere(envelopeId) && { envelopeId: nameOf(what, 'envelopeId', envelopeId, names) }),
     ...(isThere(expiresAt) && { expiresAt: dateOf(what, 'expiresAt', expiresAt) }),
   };
+}
+
+/** True, or what a database without truth values made of it. */
+function isTrue(value: unknown): boolean {
+  return value === true || value === 1;
 }
 
 /** False for what a database writes where nothing was given. */

@@ -1,13 +1,11 @@
 import type { Charge } from '../charge.ts';
 import type { EmbeddedSpending } from '../embedded-spending.ts';
 import { InvalidAmountError } from '../errors.ts';
-import { toDecimal } from '../ledger/amount.ts';
 import { shown } from '../ledger/invalid.ts';
 import type { Labels } from '../ledger/labels.ts';
 import type { ChargeRecord } from '../ledger/records.ts';
-import type { StepAmount } from '../ledger/unit.ts';
 import { timeOf } from '../purse-options.ts';
-import { AMOUNT_UNIT, decimalsOf } from './amounts.ts';
+import { amountOf } from './amounts.ts';
 import { CATEGORY, ENVELOPE } from './envelope-limit.ts';
 import type { Transaction, TransactionFilter } from './types.ts';
 
@@ -19,10 +17,7 @@ export function toTransaction({
   labels,
   description,
 }: ChargeRecord): Transaction {
-  // A spend of an envelope is of one unit.
-  const { unit = AMOUNT_UNIT, steps = 0 }: Partial<StepAmount> = amounts[0] ?? {};
-  const amount = toDecimal(steps, decimalsOf(unit));
-  return made(id, labels.labels, amount, new Date(atMs), description);
+  return made(id, labels.labels, amountOf(amounts), new Date(atMs), description);
 }
 
 /** The same of a charge that was told of. */

@@ -128,7 +128,8 @@ export interface BudgetEnforcerConfig {
   readonly commitTtlMs?: number;
   /**
    * How many transactions `getTransactions` lists at most, in memory: 1 to 10,000,000. Older ones
-   * stay counted. Default 100,000. A file keeps 400 days of them.
+   * stay counted; a sixteenth more may gather before they go together. Default 100,000. A file keeps
+   * 400 days of them.
    */
   readonly maxTransactions?: number;
   /** The IANA zone of calendar months. Default `'UTC'`. */
