@@ -46,7 +46,21 @@ export interface StoredBudget {
   readonly commits: readonly PendingCommit[];
 }
 
-/** Keeps everything in memory, by copies. Enforcers that are given the same one share it. */
+/**
+ * Keeps everything in memory, by copies. Enforcers that are given the same one share it, and find at
+ * once what is in it.
+ *
+ * @example
+ * ```ts
+ * import { BudgetEnforcer, MemoryStorage } from 'pursestrings/envelopes';
+ *
+ * const storage = new MemoryStorage({ maxTransactions: 1_000 });
+ * const enforcer = new BudgetEnforcer({}, storage);
+ * enforcer.createEnvelope({ category: 'llm', limit: 10, period: 'daily' });
+ * enforcer.record('llm', 8);
+ * console.log(new BudgetEnforcer({}, storage).check('llm', 5).permitted); // false
+ * ```
+ */
 export class MemoryStorage implements BudgetStorage {
   readonly #envelopes = new Map<string, SpendingEnvelope>();
   readonly #byCategory = new Map<string, string>();
