@@ -26,13 +26,13 @@ import type {
   Operation,
 } from './ledger/records.ts';
 import type { StepAmounts, Units } from './ledger/unit.ts';
+import { newId } from './new-id.ts';
 import type { News } from './news.ts';
 import type { PolicyDesk } from './policy-desk.ts';
 import { refusalOf } from './refusal.ts';
 import { chargeSteps, knowsUnits, spendSteps } from './spend-amounts.ts';
 import { coversNow, denialsBy, type Standing, standingsOf } from './spend-check.ts';
 import {
-  newId,
   type Reservation,
   settlementOf,
   type SpendOperations,
@@ -349,16 +349,17 @@ export class EmbeddedSpending {
 
   #look(asked: StepAmounts, labels: LabelSet): Looked {
     const { desk, operations, store } = this.#context;
+    const spend = { amounts: asked, labels };
     for (let count = 0; count < MAX_PLANS; count += 1) {
       const { policy, units } = desk.rulebook;
-      const plan = operations.plan({ amounts: asked, labels });
-      const page = store.readBalancesSync({ keys: plan.lines.map(({ key }) => key) });
+      const plan = operations.plan(spend);
+      const page = store.readBalancesSync({ keys: plan.lines.map(keyOf) });
       if (page.revision !== policy.revision) desk.reloadSync();
       else if (coversNow(plan, page)) {
         const uncovered = operations.isUncovered(plan);
         const standings = standingsOf(plan.lines, page);
-        const spend = { asked, labels: labels.labels, plan, uncovered };
-        return { standings, denials: denialsBy(spend, standings, units) };
+        const looked = { asked, labels: labels.labels, plan, uncovered };
+        return { standings, denials: denialsBy(looked, standings, units) };
       }
     }
     throw contended();
@@ -401,4 +402,8 @@ export class EmbeddedSpending {
       'What this spends from is closed; open another',
     );
   }
+}
+
+function keyOf({ key }: Line): string {
+  return key;
 }

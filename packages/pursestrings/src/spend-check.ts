@@ -49,6 +49,8 @@ interface LookedAt {
   readonly uncovered: boolean;
 }
 
+const NONE: readonly never[] = [];
+
 /** One line of a spend, and what its envelope holds. */
 export type Standing = Shortfall;
 
@@ -65,8 +67,9 @@ export function denialsBy(
 ): readonly Denial[] {
   if (plan.freeze !== undefined) return [frozenDenial(plan.freeze, asked, units)];
   if (uncovered) return [uncoveredDenial(labels, asked, units)];
-  const short = standings.filter(({ line, spent, held }) => !fits(line, { spent, held }));
-  return shortfallDenials('exceeds', short, units);
+  const isShort = (standing: Standing): boolean => !fits(standing.line, standing);
+  if (!standings.some(isShort)) return NONE;
+  return shortfallDenials('exceeds', standings.filter(isShort), units);
 }
 
 /** What the envelopes of some lines hold. */

@@ -1,6 +1,6 @@
 import { InvalidOptionError, StoreError } from '../errors.ts';
 import { shown } from '../ledger/invalid.ts';
-import { newId } from '../spend-operations.ts';
+import { newId } from '../new-id.ts';
 import { checkTtl, MAX_DESCRIPTION_LENGTH } from '../spend-options.ts';
 import { checkAmount } from './amounts.ts';
 import { type Backing, type EnforcerSettings, ledgerBacking, storageBacking } from './backing.ts';

@@ -3,7 +3,7 @@ import { toDecimal } from '../ledger/amount.ts';
 import { shown } from '../ledger/invalid.ts';
 import { type LabelSet, labelSet } from '../ledger/labels.ts';
 import type { Limit, Rule, Terms } from '../ledger/limit.ts';
-import { newId } from '../spend-operations.ts';
+import { newId } from '../new-id.ts';
 import { checkLimit, decimalsOf, isUnit, unitFor } from './amounts.ts';
 import type { EnvelopeConfig, Period } from './types.ts';
 

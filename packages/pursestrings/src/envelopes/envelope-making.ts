@@ -11,7 +11,7 @@ import {
   withoutLimit,
 } from '../ledger/policy.ts';
 import type { HoldRecord } from '../ledger/records.ts';
-import { newId } from '../spend-operations.ts';
+import { newId } from '../new-id.ts';
 import { unitFor } from './amounts.ts';
 import { carryOver } from './carry-over.ts';
 import { type EnvelopeRule, limitOf } from './envelope-limit.ts';

@@ -34,14 +34,13 @@ function made(
   description: string | undefined,
 ): Transaction {
   const { [CATEGORY]: category = '', [ENVELOPE]: envelopeId } = labels;
-  return {
-    id,
-    category,
-    amount,
-    ...(description === undefined ? undefined : { description }),
-    timestamp,
-    ...(envelopeId === undefined ? undefined : { envelopeId }),
-  };
+  if (envelopeId === undefined) {
+    const transaction = { id, category, amount, timestamp };
+    return description === undefined ? transaction : { ...transaction, description };
+  }
+  return description === undefined
+    ? { id, category, amount, timestamp, envelopeId }
+    : { id, category, amount, description, timestamp, envelopeId };
 }
 
 /**

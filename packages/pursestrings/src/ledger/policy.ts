@@ -174,17 +174,25 @@ function matcher<T>(
       list.push({ item, rest });
     }
   }
-  const shelves = [...filed];
+  const shelves = [...filed].map(([label, byValue]) => ({ label, byValue }));
   return (labels) => {
     let found = always.length === 0 ? null : [...always];
-    for (const [label, byValue] of shelves) {
-      for (const { item, rest } of byValue.get(labelValue(labels, label)) ?? []) {
-        if (rest.every((condition) => condition.values.has(labelValue(labels, condition.label)))) {
-          if (found === null) found = [item];
-          else found.push(item);
-        }
+    for (const { label, byValue } of shelves) {
+      for (const { item, rest } of byValue.get(labelValue(labels, label)) ?? NONE) {
+        if (!meets(labels, rest)) continue;
+        if (found === null) found = [item];
+        else found.push(item);
       }
     }
     return found ?? [];
   };
 }
+
+function meets(labels: Labels, conditions: readonly Condition[]): boolean {
+  for (const { label, values } of conditions) {
+    if (!values.has(labelValue(labels, label))) return false;
+  }
+  return true;
+}
+
+const NONE: readonly never[] = [];

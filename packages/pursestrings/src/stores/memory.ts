@@ -5,6 +5,7 @@ import type { LedgerRecord } from '../ledger/audit.ts';
 import { carries } from '../ledger/labels.ts';
 import { EMPTY_POLICY, type Policy } from '../ledger/policy.ts';
 import type {
+  Answer,
   Applied,
   ChargeRecord,
   Envelope,
@@ -111,7 +112,7 @@ class MemoryStore implements EmbeddedStore {
       if (due === undefined) break;
       expiries.push(expire(due, book, nowMs));
     }
-    const answers = operations.map((operation) => applyOperation(operation, book, nowMs, expiries));
+    const answers = applyAll(operations, book, nowMs, expiries);
     book.forget(nowMs);
     return { answers, expiries, nowMs };
   }
@@ -122,7 +123,7 @@ class MemoryStore implements EmbeddedStore {
 
   readBalancesSync(query: BalanceQuery): BalancePage {
     const { items, next } = this.#book.envelopes(query, pageSize(query));
-    const envelopes = items.map((envelope): Envelope => ({ ...envelope }));
+    const envelopes = items.map(copyOf);
     return { items: envelopes, next, revision: this.#mine.policy.revision, nowMs: this.now() };
   }
 
@@ -220,6 +221,25 @@ class MemoryStore implements EmbeddedStore {
     this.#shared.closed = true;
     this.#shared.ledgers.clear();
   }
+}
+
+/** Mostly there is one operation, and a list of one is made in one piece. */
+function applyAll(
+  operations: readonly Operation[],
+  book: MemoryBook,
+  nowMs: number,
+  expiries: Expiry[],
+): readonly Answer[] {
+  const [only] = operations;
+  if (only === undefined) return NONE;
+  if (operations.length === 1) return [applyOperation(only, book, nowMs, expiries)];
+  return operations.map((operation) => applyOperation(operation, book, nowMs, expiries));
+}
+
+const NONE: readonly never[] = [];
+
+function copyOf(envelope: Envelope): Envelope {
+  return { ...envelope };
 }
 
 /** The answer of a synchronous call as a promise: what it throws becomes a rejection. */

@@ -183,7 +183,9 @@ export class MemoryBook implements Book {
   envelopes(query: BalanceQuery, size: number): Page<Envelope> {
     if (query.keys !== undefined) {
       const found = query.keys.map((key) => this.#envelopes.get(key));
-      return { items: found.filter((envelope) => envelope !== undefined), next: null };
+      const isWhole = !found.includes(undefined);
+      const items = isWhole ? found : found.filter((envelope) => envelope !== undefined);
+      return { items: items as GroupedEnvelope[], next: null };
     }
     const all: ReadonlyMap<string, GroupedEnvelope> =
       query.group === undefined ? this.#envelopes : (this.#groups.get(query.group) ?? new Map());
@@ -287,9 +289,9 @@ export class MemoryBook implements Book {
   }
 
   #forgetCharge(charge: ChargeRecord): void {
+    if (this.#charges.delete(charge.id)) return;
     const hold = this.#holds.get(charge.id);
     if (hold?.charge === charge) hold.charge = undefined;
-    else this.#charges.delete(charge.id);
   }
 
   #closeEnvelope(envelope: GroupedEnvelope): void {
