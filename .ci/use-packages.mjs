@@ -1,6 +1,7 @@
 // Run inside a project that has nothing but the packed packages: every entry point must work there.
 import assert from 'node:assert/strict';
 import { openPurse } from 'pursestrings';
+import { BudgetEnforcer } from 'pursestrings/envelopes';
 import { guard, spendReport } from 'pursestrings/guard';
 import { L402Client } from 'pursestrings/l402';
 import { calculateCost, meteredFetch } from 'pursestrings/llm';
@@ -49,3 +50,12 @@ const payer = new L402Client({
 });
 assert.equal((await payer.fetch('data:text/plain,free')).status, 200);
 assert.equal(payer.spendingReport()?.total, 0);
+
+for (const store of ['memory:', 'sqlite:./envelopes.db']) {
+  const enforcer = new BudgetEnforcer({ store });
+  enforcer.createEnvelope({ category: 'llm', limit: 0.3, period: 'daily' });
+  for (let count = 0; count < 3; count += 1) enforcer.record('llm', 0.1);
+  assert.equal(enforcer.check('llm', 0.1).permitted, false);
+  assert.equal(enforcer.utilization('llm').utilizationPercent, 100);
+  await enforcer.close();
+}

@@ -5,6 +5,7 @@ for (const name of [
   'memory',
   'sqlite',
   'flat',
+  'envelopes',
   'metered-fetch',
   'estimates',
   'redis',

@@ -1,6 +1,7 @@
 import { type Balance, type BalancesQuery, readBalances } from './balance.ts';
 import type { Charge } from './charge.ts';
 import { BudgetExceededError, ConflictError, InvalidLimitError, StoreError } from './errors.ts';
+import type { EmbeddedSpending } from './embedded-spending.ts';
 import { Announcer, type PurseEvents } from './events.ts';
 import { askHealth, unhealthy } from './health.ts';
 import type { Hold } from './hold.ts';
@@ -433,6 +434,17 @@ export class Purse implements AsyncDisposable {
    */
   failed(error: unknown): void {
     this.#announcer.emit('error', error);
+  }
+
+  /**
+   * The same spending without waiting, for interfaces that are synchronous; `null` where the store is
+   * reached over a network.
+   *
+   * @internal
+   */
+  get synchronous(): EmbeddedSpending | null {
+    this.#assertOpen();
+    return this.#spending.synchronous;
   }
 
   /**

@@ -37,7 +37,7 @@ export interface TakeUpOptions {
 }
 
 const MAX_ID_LENGTH = 256;
-const MAX_DESCRIPTION_LENGTH = 4096;
+export const MAX_DESCRIPTION_LENGTH = 4096;
 const MAX_TTL_MS = 400 * 86_400_000;
 
 /** Checks the options of a spend. @throws InvalidOptionError that names the option. */

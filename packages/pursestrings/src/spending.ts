@@ -1,34 +1,32 @@
-import { uuidv7 } from 'uuidv7';
 import { labelsAround } from './ambient-labels.ts';
 import { Asking } from './asking.ts';
 import type { Charge } from './charge.ts';
 import { Charging } from './charging.ts';
-import type { Denial } from './denial.ts';
-import { InvariantError } from './errors.ts';
+import type { Denial, Denials } from './denial.ts';
 import type { Announcer } from './events.ts';
 import { FailOpen, isOutage } from './fail-open.ts';
 import { Hold } from './hold.ts';
 import { HoldDesk } from './hold-desk.ts';
 import { HoldWatch } from './hold-watch.ts';
 import type { Amounts } from './ledger/amount.ts';
-import { flat } from './ledger/flat.ts';
-import { carries, type Labels, type LabelSet, labelSet } from './ledger/labels.ts';
+import { carries, type Labels, labelSet } from './ledger/labels.ts';
 import type { Plan } from './ledger/plan.ts';
 import type { Answer, Applied, HoldRecord, ReserveOperation } from './ledger/records.ts';
-import { type StepAmounts, toDecimals, type Units } from './ledger/unit.ts';
+import type { Units } from './ledger/unit.ts';
+import { EmbeddedSpending } from './embedded-spending.ts';
+import { newId } from './new-id.ts';
+import { News } from './news.ts';
 import { OperationQueue } from './operation-queue.ts';
 import type { Patience } from './patience.ts';
 import type { PolicyDesk } from './policy-desk.ts';
-import { denialsOf, refusalOf } from './refusal.ts';
-import { chargeSteps, knowsUnits, occupiedUnits, spendSteps } from './spend-amounts.ts';
+import { refusalOf } from './refusal.ts';
+import { chargeSteps, knowsUnits, spendSteps } from './spend-amounts.ts';
 import { checkSpend } from './spend-check.ts';
+import { type PlanningSettings, SpendOperations } from './spend-operations.ts';
 import { type ChargeOptions, checkSpendOptions, type ReserveOptions } from './spend-options.ts';
 import { StoreClock } from './store-clock.ts';
 import { type EmbeddedStore, isEmbedded, type LedgerStore } from './stores/store.ts';
 import { UntrackedHolds } from './untracked-holds.ts';
-
-/** What was refused, and why: one denial at least. */
-export type Denials = readonly [Denial, ...(readonly Denial[])];
 
 /** What a reserve came to. */
 export type Reserved =
@@ -36,9 +34,7 @@ export type Reserved =
   | { readonly ok: false; readonly denials: Denials };
 
 /** How a purse spends. */
-export interface SpendingSettings extends Patience {
-  readonly holdTtlMs: number;
-  readonly uncovered: 'deny' | 'allow';
+export interface SpendingSettings extends Patience, PlanningSettings {
   readonly onStoreFailure: 'deny' | 'allow';
 }
 
@@ -49,13 +45,14 @@ export class Spending {
   readonly #store: LedgerStore;
   readonly #embedded: EmbeddedStore | undefined;
   readonly #desk: PolicyDesk;
-  readonly #announcer: Announcer;
-  readonly #settings: SpendingSettings;
+  readonly #news: News;
+  readonly #operations: SpendOperations;
   readonly #clock = new StoreClock();
   readonly #failOpen: FailOpen | undefined;
   readonly #charging: Charging;
   readonly #holds: HoldDesk;
   readonly #untracked: UntrackedHolds;
+  #synchronous: EmbeddedSpending | undefined;
 
   constructor(
     store: LedgerStore,
@@ -66,21 +63,32 @@ export class Spending {
     this.#store = store;
     this.#embedded = isEmbedded(store) ? store : undefined;
     this.#desk = desk;
-    this.#announcer = announcer;
-    this.#settings = settings;
     const now = (): number => this.now();
-    const failed = (error: unknown): void => announcer.emit('error', error);
+    const news = new News(announcer, desk);
+    const failed = (error: unknown): void => news.failed(error);
+    const operations = new SpendOperations(desk, settings, now);
     const queue = new OperationQueue(store, (applied) => this.#noteApplied(applied), settings);
     const asking = new Asking(queue, desk);
     const watch = new HoldWatch(() => this.#lookForChanges(), desk, now, failed);
-    const charging = new Charging(asking, desk, announcer, now);
+    const charging = new Charging(asking, operations, news);
     const failOpen =
       settings.onStoreFailure === 'allow' ? new FailOpen(store, settings, failed) : undefined;
     this.#asking = asking;
     this.#watch = watch;
     this.#charging = charging;
     this.#failOpen = failOpen;
-    this.#holds = new HoldDesk({ asking, desk, charging, announcer, watch, now, failOpen });
+    this.#news = news;
+    this.#operations = operations;
+    this.#holds = new HoldDesk({
+      asking,
+      desk,
+      operations,
+      charging,
+      news,
+      watch,
+      now,
+      failOpen,
+    });
     this.#untracked = new UntrackedHolds(this.#holds);
   }
 
@@ -119,11 +127,11 @@ export class Spending {
     if (!knowsUnits(amounts, this.units)) await this.#desk.reload();
     const asked = spendSteps(amounts, this.units);
     const who = labelSet(labelsAround(labels));
-    const id = options.id ?? flat(uuidv7());
+    const reservation = { id: options.id ?? newId(), amounts: asked, labels: who, options };
     let plan: Plan | undefined;
     const planned = (): ReserveOperation => {
-      plan = this.#desk.plan(asked, who.labels, this.now());
-      return this.#reserveOperation(id, asked, who, plan, options);
+      plan = this.#operations.plan(reservation);
+      return this.#operations.reserve(reservation, plan);
     };
     const asking =
       this.#failOpen === undefined
@@ -132,16 +140,19 @@ export class Spending {
     const answer = asking instanceof Promise ? await asking : asking;
     switch (answer.kind) {
       case 'held':
-        if (!answer.replayed) this.#announcer.countHold?.('taken');
+        if (!answer.replayed) this.#news.countHold('taken');
         if (options.signal?.aborted === true) return this.#giveUp(answer, options.signal);
         return { ok: true, hold: new Hold(answer.hold, this.#holds, answer.replayed) };
-      case 'denied':
-        return { ok: false, denials: this.#denied(answer, asked, who.labels, plan, options) };
+      case 'denied': {
+        const denials = this.#operations.denials(answer, reservation, plan);
+        if (options.tentative !== true) this.#news.denied(denials);
+        return { ok: false, denials };
+      }
       case 'unreachable':
         options.signal?.throwIfAborted();
         return { ok: true, hold: this.#untracked.admit(answer.hold, answer.cause) };
       default:
-        throw refusalOf(id, answer, this.units);
+        throw refusalOf(reservation.id, answer, this.units);
     }
   }
 
@@ -154,7 +165,7 @@ export class Spending {
     if (!knowsUnits(amounts, this.units)) await this.#desk.reload();
     const spent = chargeSteps(amounts, this.units);
     const who = labelSet(labelsAround(labels));
-    const { id = flat(uuidv7()), description } = options;
+    const { id = newId(), description } = options;
     const fresh = options.id === undefined;
     return this.#charging.charge({
       id,
@@ -206,7 +217,7 @@ export class Spending {
       desk: this.#desk,
       now: () => this.now(),
       noteTime: (nowMs) => this.#clock.note(nowMs),
-      isUncovered: (plan) => this.#isUncovered(plan),
+      isUncovered: (plan) => this.#operations.isUncovered(plan),
     });
   }
 
@@ -215,8 +226,23 @@ export class Spending {
     this.#watch.check();
   }
 
+  /** The same spending without waiting, where the store is inside the process. */
+  get synchronous(): EmbeddedSpending | null {
+    if (this.#embedded === undefined) return null;
+    this.#synchronous ??= new EmbeddedSpending({
+      store: this.#embedded,
+      desk: this.#desk,
+      operations: this.#operations,
+      news: this.#news,
+      applied: (applied) => this.#noteApplied(applied),
+      policyChanged: () => this.policyChanged(),
+    });
+    return this.#synchronous;
+  }
+
   /** Waits until every spend under way has its answer, then watches no hold any more. */
   async close(): Promise<void> {
+    this.#synchronous?.close();
     await this.#asking.finish();
     await this.#failOpen?.close();
     this.#watch.clear();
@@ -246,40 +272,6 @@ export class Spending {
     };
   }
 
-  #reserveOperation(
-    id: string,
-    amounts: StepAmounts,
-    labels: LabelSet,
-    plan: Plan,
-    options: ReserveOptions,
-  ): ReserveOperation {
-    return {
-      kind: 'reserve',
-      id,
-      fresh: options.id === undefined,
-      amounts,
-      labels,
-      description: options.description,
-      ifAbandoned: options.ifAbandoned ?? 'release',
-      ttlMs: options.ttlMs ?? this.#settings.holdTtlMs,
-      occupied: occupiedUnits(amounts, this.units),
-      said: `${options.ttlMs ?? ''}/${options.ifAbandoned ?? ''}`,
-      lines: plan.lines,
-      revision: this.#asking.revision,
-      refusal: this.#policyRefusal(plan),
-      ...(options.tentative === true && { tentative: true }),
-    };
-  }
-
-  #policyRefusal(plan: Plan): 'frozen' | 'uncovered' | null {
-    if (plan.freeze !== undefined) return 'frozen';
-    return this.#isUncovered(plan) ? 'uncovered' : null;
-  }
-
-  #isUncovered(plan: Plan): boolean {
-    return plan.uncovered && this.#settings.uncovered === 'deny';
-  }
-
   /** Lets go of a hold whose caller has given up in the meantime, unless it was taken before. */
   async #giveUp(
     { hold, replayed }: Extract<Answer, { kind: 'held' }>,
@@ -291,31 +283,11 @@ export class Spending {
     throw signal.reason;
   }
 
-  #denied(
-    answer: Extract<Answer, { kind: 'denied' }>,
-    asked: StepAmounts,
-    labels: Labels,
-    plan: Plan | undefined,
-    { tentative }: ReserveOptions,
-  ): Denials {
-    const denials = denialsOf(answer, { amounts: asked, labels, freeze: plan?.freeze }, this.units);
-    const [first] = denials;
-    if (first === undefined) throw new InvariantError(`A denial (${answer.reason}) names no line`);
-    if (tentative !== true) this.#announcer.emit('denied', { ...first, denials });
-    return [first, ...denials.slice(1)];
-  }
-
   #noteApplied(applied: Applied): void {
     if (this.#embedded === undefined) this.#clock.note(applied.nowMs);
-    for (const { hold, charge } of applied.expiries) {
-      this.#watch.expire(hold.id);
-      this.#announcer.emit('expired', {
-        id: hold.id,
-        amounts: toDecimals(hold.amounts, this.units),
-        labels: hold.labels.labels,
-        ifAbandoned: hold.ifAbandoned,
-        charge: charge === null ? null : this.#charging.note(charge, false),
-      });
+    for (const expiry of applied.expiries) {
+      this.#watch.expire(expiry.hold.id);
+      this.#news.expired(expiry);
     }
   }
 
