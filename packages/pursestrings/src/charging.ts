@@ -4,6 +4,7 @@ import type { Announcer } from './events.ts';
 import type { ChargeOperation, ChargeRecord } from './ledger/records.ts';
 import type { PolicyDesk } from './policy-desk.ts';
 import { refusalOf } from './refusal.ts';
+import type { Share } from './share.ts';
 
 /** A spend that was not held, or whose hold nobody knows any more. */
 export type Unheld = Pick<
@@ -25,13 +26,14 @@ export class Charging {
     this.#now = now;
   }
 
-  /** Records a spend by a plan that is made anew while the policy changes under it. */
-  async charge(unheld: Unheld): Promise<Charge> {
+  /** Records a spend, by a plan that is made anew while the policy changes under it, and out of a share. */
+  async charge(unheld: Unheld, share?: Share): Promise<Charge> {
     const { id, fresh, amounts, labels, description, late } = unheld;
-    const asking = this.#asking.ask((revision) => {
+    const planned = (revision: number | null): ChargeOperation => {
       const { lines } = this.#desk.plan(amounts, labels.labels, this.#now());
       return { kind: 'charge', id, fresh, amounts, labels, description, lines, revision, late };
-    });
+    };
+    const asking = share === undefined ? this.#asking.ask(planned) : share.charge(amounts, planned);
     const answer = asking instanceof Promise ? await asking : asking;
     if (answer.kind !== 'charged') throw refusalOf(id, answer, this.#desk.rulebook.units);
     return this.note(answer.charge, answer.replayed);

@@ -384,6 +384,16 @@ export class Purse implements AsyncDisposable {
     await this.close();
   }
 
+  /**
+   * Sets money aside for work that makes spends of its own.
+   *
+   * @internal For `pursestrings/agents`.
+   */
+  async openShare(...parts: Parameters<Spending['openShare']>): ReturnType<Spending['openShare']> {
+    this.#assertOpen();
+    return this.#spending.openShare(...parts);
+  }
+
   async #change(edit: (policy: Policy) => Policy): Promise<void> {
     this.#assertOpen();
     await this.#desk.change(edit);

@@ -1,5 +1,5 @@
 import { uuidv7 } from 'uuidv7';
-import { labelsAround } from './ambient-labels.ts';
+import { labelsAround, type Surroundings, surroundings } from './ambient-labels.ts';
 import { Asking } from './asking.ts';
 import type { Charge } from './charge.ts';
 import { Charging } from './charging.ts';
@@ -19,6 +19,8 @@ import { type StepAmounts, toDecimals, type Units } from './ledger/unit.ts';
 import { OperationQueue } from './operation-queue.ts';
 import type { Patience } from './patience.ts';
 import type { PolicyDesk } from './policy-desk.ts';
+import { DrawnHolds } from './drawn-holds.ts';
+import { Share, SHARE_SAID, type ShareDesk } from './share.ts';
 import { denialsOf, refusalOf } from './refusal.ts';
 import { chargeSteps, knowsUnits, occupiedUnits, spendSteps } from './spend-amounts.ts';
 import { checkSpend } from './spend-check.ts';
@@ -31,9 +33,12 @@ import { UntrackedHolds } from './untracked-holds.ts';
 export type Denials = readonly [Denial, ...(readonly Denial[])];
 
 /** What a reserve came to. */
-export type Reserved =
-  | { readonly ok: true; readonly hold: Hold }
-  | { readonly ok: false; readonly denials: Denials };
+export type Reserved = { readonly ok: true; readonly hold: Hold } | Refused;
+
+interface Refused {
+  readonly ok: false;
+  readonly denials: Denials;
+}
 
 /** How a purse spends. */
 export interface SpendingSettings extends Patience {
@@ -56,6 +61,7 @@ export class Spending {
   readonly #charging: Charging;
   readonly #holds: HoldDesk;
   readonly #untracked: UntrackedHolds;
+  readonly #shares: ShareDesk;
 
   constructor(
     store: LedgerStore,
@@ -82,6 +88,7 @@ export class Spending {
     this.#failOpen = failOpen;
     this.#holds = new HoldDesk({ asking, desk, charging, announcer, watch, now, failOpen });
     this.#untracked = new UntrackedHolds(this.#holds);
+    this.#shares = { asking, desk, now, open: new Set() };
   }
 
   get units(): Units {
@@ -110,27 +117,32 @@ export class Spending {
   ): Promise<Reserved> {
     checkSpendOptions(options);
     options.signal?.throwIfAborted();
+    surroundings().signal?.throwIfAborted();
     if (!knowsUnits(amounts, this.units)) await this.#desk.reload();
     const asked = spendSteps(amounts, this.units);
     const who = labelSet(labelsAround(labels));
     const id = options.id ?? flat(uuidv7());
+    const share = this.#shareFor(asked);
     let plan: Plan | undefined;
     const planned = (): ReserveOperation => {
       plan = this.#desk.plan(asked, who.labels, this.now());
       return this.#reserveOperation(id, asked, who, plan, options);
     };
     const asking =
-      this.#failOpen === undefined
-        ? this.#asking.ask(planned)
-        : this.#askUnlessDown(this.#failOpen, planned);
+      share !== undefined
+        ? share.draw(id, asked, planned)
+        : this.#failOpen === undefined
+          ? this.#asking.ask(planned)
+          : this.#askUnlessDown(this.#failOpen, planned);
     const answer = asking instanceof Promise ? await asking : asking;
     switch (answer.kind) {
       case 'held':
         if (!answer.replayed) this.#announcer.countHold?.('taken');
-        if (options.signal?.aborted === true) return this.#giveUp(answer, options.signal);
-        return { ok: true, hold: new Hold(answer.hold, this.#holds, answer.replayed) };
+        return this.#admitted(answer, share, options.signal);
       case 'denied':
         return { ok: false, denials: this.#denied(answer, asked, who.labels, plan, options) };
+      case 'over_share':
+        return { ok: false, denials: this.#announced([answer.denial], options) };
       case 'unreachable':
         options.signal?.throwIfAborted();
         return { ok: true, hold: this.#untracked.admit(answer.hold, answer.cause) };
@@ -150,14 +162,43 @@ export class Spending {
     const who = labelSet(labelsAround(labels));
     const { id = flat(uuidv7()), description } = options;
     const fresh = options.id === undefined;
-    return this.#charging.charge({
-      id,
-      fresh,
-      amounts: spent,
-      labels: who,
-      description,
-      late: false,
-    });
+    const share = this.#shareFor(spent);
+    const unheld = { id, fresh, amounts: spent, labels: who, description, late: false };
+    return this.#charging.charge(unheld, share);
+  }
+
+  /**
+   * Sets money aside for work that makes spends of its own: out of the share that surrounds the call,
+   * where there is one, or out of what the limits leave.
+   */
+  async openShare(
+    amounts: Amounts,
+    around: Surroundings,
+    ttlMs: number,
+  ): Promise<{ readonly ok: true; readonly share: Share } | Refused> {
+    if (!knowsUnits(amounts, this.units)) await this.#desk.reload();
+    const asked = chargeSteps(amounts, this.units);
+    const labels = labelSet(around.labels);
+    const { ancestors } = around;
+    const planned = (id: string): ReserveOperation => {
+      const plan = this.#desk.plan(asked, labels.labels, this.now(), ancestors);
+      const reserve = this.#reserveOperation(id, asked, labels, plan, { id, ttlMs });
+      return { ...reserve, said: SHARE_SAID };
+    };
+    const terms = { amounts: asked, labels, ancestors, ttlMs };
+    const opened = await Share.open(this.#shares, terms, this.#shareFor(asked), planned);
+    if (opened instanceof Share) return { ok: true, share: opened };
+    if (opened.kind === 'over_share') {
+      return { ok: false, denials: this.#announced([opened.denial], {}) };
+    }
+    if (opened.kind !== 'denied') throw refusalOf('', opened, this.units);
+    const freeze = this.#desk.plan(asked, labels.labels, this.now(), ancestors).freeze;
+    const denials = denialsOf(
+      opened,
+      { amounts: asked, labels: labels.labels, freeze },
+      this.units,
+    );
+    return { ok: false, denials: this.#announced(denials, {}) };
   }
 
   /** Takes up a hold by its id: an open one, or also one that expired and is unresolved since. */
@@ -177,6 +218,8 @@ export class Spending {
     const asked = spendSteps(amounts, this.units);
     const who = labelSet(labelsAround(labels));
     await this.resolveDue();
+    const short = this.#shareFor(asked)?.denialOf(asked);
+    if (short !== undefined) return [short];
     return checkSpend(asked, who.labels, {
       store: this.#store,
       desk: this.#desk,
@@ -256,13 +299,22 @@ export class Spending {
     return plan.uncovered && this.#settings.uncovered === 'deny';
   }
 
-  /** Lets go of a hold whose caller has given up in the meantime, unless it was taken before. */
-  async #giveUp(
+  /** The share that surrounds a spend, where it is of this purse and of one of the units. */
+  #shareFor(amounts: StepAmounts): Share | undefined {
+    const { share } = surroundings();
+    return share?.isOf(this.#shares) === true && share.concerns(amounts) ? share : undefined;
+  }
+
+  /** Hands a hold out, or lets go of it when its caller has given up, unless it was taken before. */
+  async #admitted(
     { hold, replayed }: Extract<Answer, { kind: 'held' }>,
-    signal: AbortSignal,
-  ): Promise<never> {
+    share: Share | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<Reserved> {
+    const keeper = share === undefined ? this.#holds : new DrawnHolds(this.#holds, share);
+    if (signal?.aborted !== true) return { ok: true, hold: new Hold(hold, keeper, replayed) };
     if (!replayed) {
-      await this.#holds.release(hold).catch((error: unknown) => this.#holds.failed(error));
+      await keeper.release(hold).catch((error: unknown) => this.#holds.failed(error));
     }
     throw signal.reason;
   }
@@ -272,19 +324,29 @@ export class Spending {
     asked: StepAmounts,
     labels: Labels,
     plan: Plan | undefined,
-    { tentative }: ReserveOptions,
+    options: ReserveOptions,
   ): Denials {
     const denials = denialsOf(answer, { amounts: asked, labels, freeze: plan?.freeze }, this.units);
-    const [first] = denials;
-    if (first === undefined) throw new InvariantError(`A denial (${answer.reason}) names no line`);
+    return this.#announced(denials, options);
+  }
+
+  #announced(
+    denials: readonly Denial[],
+    { tentative }: Pick<ReserveOptions, 'tentative'>,
+  ): Denials {
+    const [first, ...others] = denials;
+    if (first === undefined) throw new InvariantError('A denial names no line');
     if (tentative !== true) this.#announcer.emit('denied', { ...first, denials });
-    return [first, ...denials.slice(1)];
+    return [first, ...others];
   }
 
   #noteApplied(applied: Applied): void {
     if (this.#embedded === undefined) this.#clock.note(applied.nowMs);
-    for (const { hold, charge } of applied.expiries) {
+    for (const expiry of applied.expiries) {
+      const { hold, charge } = expiry;
       this.#watch.expire(hold.id);
+      for (const share of this.#shares.open) share.expired(expiry);
+      if (hold.said === SHARE_SAID) continue;
       this.#announcer.emit('expired', {
         id: hold.id,
         amounts: toDecimals(hold.amounts, this.units),
