@@ -5,7 +5,9 @@ import type { Share } from './share.ts';
 /** Whose spends those are that are made inside some work. */
 export interface Surroundings {
   readonly labels: Labels;
-  /** The labels of those who started this work inside theirs: what it spends counts for them too. */
+  /** The labels of the agent whose work this is, if it is one's. */
+  readonly agent?: Labels;
+  /** The labels of the agents who started it inside their work: what it spends counts for them too. */
   readonly ancestors: readonly Labels[];
   /** The money that the work spends from; none where it spends from the purse as anybody does. */
   readonly share?: Share;
