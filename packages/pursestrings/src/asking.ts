@@ -11,7 +11,7 @@ export const MAX_PLANS = 1000;
  * How often a charge is planned anew because the policy changes under it. After that it is posted
  * by the plan it has: what was spent is recorded (rule 3).
  */
-const MAX_PLANS_OF_CHARGES = 16;
+export const MAX_PLANS_OF_CHARGES = 16;
 
 /** Plans an operation under the policy as it is known here. */
 export type PlanOperation = (revision: number | null) => Operation;
@@ -82,7 +82,7 @@ export class Asking {
 }
 
 /** True for an answer that asks for the operation once more, with a plan made now. */
-function wantsNewPlan({ kind }: Answer): boolean {
+export function wantsNewPlan({ kind }: Answer): boolean {
   return kind === 'again' || kind === 'stale' || kind === 'outside_window';
 }
 

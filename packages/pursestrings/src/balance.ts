@@ -6,7 +6,7 @@ import type { Rulebook } from './ledger/policy.ts';
 import type { Envelope } from './ledger/records.ts';
 import type { Units } from './ledger/unit.ts';
 import type { Window } from './ledger/window.ts';
-import type { BalanceQuery, LedgerStore } from './stores/store.ts';
+import type { BalancePage, BalanceQuery, EmbeddedStore, LedgerStore } from './stores/store.ts';
 
 /** How far an envelope is used: judged on the exact ratio, unrounded. */
 export type BalanceStatus = 'within_budget' | 'approaching_limit' | 'at_limit' | 'exceeded';
@@ -45,22 +45,74 @@ export async function* readBalances(
   query: BalancesQuery,
   nowMs: number,
 ): AsyncGenerator<Balance> {
-  for (const rule of rulebook.rules) {
-    if (query.limit !== undefined && rule.limit.name !== query.limit) continue;
-    if (!couldMatch(rule, query.labels ?? {})) continue;
+  for (const asked of askedShelves(rulebook, query, nowMs)) {
+    let after: string | null = null;
+    do {
+      const page = await store.readBalances(nextPage(asked, after));
+      yield* balancesOn(asked, page.items);
+      after = page.next;
+    } while (after !== null);
+  }
+}
+
+/** The same of a store inside the process. */
+export function* readBalancesSync(
+  store: EmbeddedStore,
+  rulebook: Rulebook,
+  query: BalancesQuery,
+  nowMs: number,
+): Generator<Balance> {
+  for (const asked of askedShelves(rulebook, query, nowMs)) {
+    let after: string | null = null;
+    do {
+      const page: BalancePage = store.readBalancesSync(nextPage(asked, after));
+      yield* balancesOn(asked, page.items);
+      after = page.next;
+    } while (after !== null);
+  }
+}
+
+/** The envelopes of one limit, unit and window that are asked for. */
+interface Shelf {
+  readonly rule: Rule;
+  readonly terms: Terms;
+  readonly window: Window;
+  readonly query: BalanceQuery;
+  readonly labels: Labels;
+  readonly units: Units;
+}
+
+function* askedShelves(
+  { rules, units }: Rulebook,
+  { limit, labels = {} }: BalancesQuery,
+  nowMs: number,
+): Generator<Shelf> {
+  for (const rule of rules) {
+    if (limit !== undefined && rule.limit.name !== limit) continue;
+    if (!couldMatch(rule, labels)) continue;
     const window = rule.findWindow(nowMs);
     for (const { terms, keyPrefix } of rule.caps) {
-      const group = envelopeGroup(keyPrefix, window);
-      if (rule.each.length === 0) {
-        const { items } = await store.readBalances({ keys: [group] });
-        yield toBalance(terms, [], [], window, items[0], rulebook.units);
-        continue;
-      }
-      for await (const envelope of pages(store, balanceQuery(rule, group, query.labels ?? {}))) {
-        if (!drawsOn(rule, envelope, query.labels ?? {})) continue;
-        yield toBalance(terms, rule.each, envelope.values, window, envelope, rulebook.units);
-      }
+      const query = balanceQuery(rule, envelopeGroup(keyPrefix, window), labels);
+      yield { rule, terms, window, query, labels, units };
     }
+  }
+}
+
+function nextPage({ query }: Shelf, after: string | null): BalanceQuery {
+  return after === null ? query : { ...query, after };
+}
+
+function* balancesOn(
+  { rule, terms, window, labels, units }: Shelf,
+  envelopes: readonly Envelope[],
+): Generator<Balance> {
+  if (rule.each.length === 0) {
+    yield toBalance(terms, [], [], window, envelopes[0], units);
+    return;
+  }
+  for (const envelope of envelopes) {
+    if (!drawsOn(rule, envelope, labels)) continue;
+    yield toBalance(terms, rule.each, envelope.values, window, envelope, units);
   }
 }
 
@@ -75,15 +127,6 @@ function balanceQuery(rule: Rule, group: string, labels: Labels): BalanceQuery {
       ),
     ],
   };
-}
-
-async function* pages(store: LedgerStore, query: BalanceQuery): AsyncGenerator<Envelope> {
-  let after: string | null = null;
-  do {
-    const page = await store.readBalances(after === null ? query : { ...query, after });
-    yield* page.items;
-    after = page.next;
-  } while (after !== null);
 }
 
 /** True unless the limit asks for another value of a label that is given. */

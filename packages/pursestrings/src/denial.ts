@@ -31,6 +31,9 @@ export interface Denial {
   readonly message: string;
 }
 
+/** What was refused, and why: one denial at least. */
+export type Denials = readonly [Denial, ...(readonly Denial[])];
+
 /** Says which lines of a spend did not fit. */
 export function shortfallDenials(
   reason: 'exceeds' | 'too_many_envelopes',

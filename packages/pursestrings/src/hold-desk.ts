@@ -2,7 +2,6 @@ import type { Asking } from './asking.ts';
 import { type Charge, toCharge } from './charge.ts';
 import type { Charging } from './charging.ts';
 import { HoldNotFoundError } from './errors.ts';
-import type { Announcer } from './events.ts';
 import type { FailOpen } from './fail-open.ts';
 import {
   Hold,
@@ -14,34 +13,33 @@ import {
 import type { HoldWatch } from './hold-watch.ts';
 import type { Amounts } from './ledger/amount.ts';
 import { actualAmounts, settleRow } from './ledger/charge-row.ts';
-import { type LabelSet, labelSet } from './ledger/labels.ts';
 import type { Answer, HoldRecord } from './ledger/records.ts';
-import type { StepAmounts, Units } from './ledger/unit.ts';
+import type { Units } from './ledger/unit.ts';
+import type { News } from './news.ts';
 import type { PolicyDesk } from './policy-desk.ts';
 import { refusalOf } from './refusal.ts';
-import { knowsUnits, settleSteps } from './spend-amounts.ts';
-import { checkDescription, checkNewId, checkTtl } from './spend-options.ts';
+import { knowsUnits } from './spend-amounts.ts';
+import {
+  type Settlement,
+  settlementOf,
+  type SpendOperations,
+  unheldBy,
+} from './spend-operations.ts';
+import { checkNewId, checkTtl } from './spend-options.ts';
 import type { TrackedHolds } from './untracked-holds.ts';
 
 /** What a desk works with. */
 export interface HoldDeskContext {
   readonly asking: Asking;
   readonly desk: PolicyDesk;
+  readonly operations: SpendOperations;
   readonly charging: Charging;
-  readonly announcer: Announcer;
+  readonly news: News;
   readonly watch: HoldWatch;
   /** The store's time, as well as this process knows it. */
   readonly now: () => number;
   /** What to do when the store cannot be reached; undefined to say so and do nothing. */
   readonly failOpen: FailOpen | undefined;
-}
-
-/** A settle, checked. */
-interface Settlement {
-  readonly record: HoldRecord;
-  readonly said: StepAmounts;
-  readonly labels: LabelSet;
-  readonly description: string | undefined;
 }
 
 /** Carries what becomes of holds to the store: settled, released, extended, renamed. */
@@ -66,14 +64,8 @@ export class HoldDesk implements TrackedHolds {
     options: SettleOptions,
   ): Promise<Charge> {
     const { desk, failOpen } = this.#context;
-    if (options.description !== undefined) checkDescription(options.description);
     if (actual !== undefined && !knowsUnits(actual, this.units)) await desk.reload();
-    const said = settleSteps(actual, this.units);
-    const labels =
-      options.labels === undefined
-        ? record.labels
-        : labelSet({ ...record.labels.labels, ...options.labels });
-    const settlement = { record, said, labels, description: options.description };
+    const settlement = settlementOf(record, actual, options, this.units);
     if (failOpen === undefined) return this.#settle(settlement);
     return failOpen.recordOrOwe(
       record.id,
@@ -87,7 +79,7 @@ export class HoldDesk implements TrackedHolds {
     await this.#record(id, async () => {
       const whole = { record, said: NONE, labels, description: undefined };
       const answer = await this.#askSettle(whole, true);
-      if (answer.kind === 'charged') this.#context.charging.note(answer.charge, answer.replayed);
+      if (answer.kind === 'charged') this.#context.news.charged(answer.charge, answer.replayed);
       else if (answer.kind !== 'resolved') throw refusalOf(id, answer, this.units);
     });
   }
@@ -139,7 +131,7 @@ export class HoldDesk implements TrackedHolds {
   }
 
   failed(error: unknown): void {
-    this.#context.announcer.emit('error', error);
+    this.#context.news.failed(error);
   }
 
   /** Records what became of a hold, or owes it where that is allowed. */
@@ -150,48 +142,26 @@ export class HoldDesk implements TrackedHolds {
   }
 
   async #settle(settlement: Settlement): Promise<Charge> {
-    const { charging } = this.#context;
+    const { charging, news } = this.#context;
     const asking = this.#askSettle(settlement, false);
     const answer = asking instanceof Promise ? await asking : asking;
-    if (answer.kind === 'charged') return charging.note(answer.charge, answer.replayed);
-    const { record, said, labels } = settlement;
-    if (answer.kind !== 'unknown_hold') throw refusalOf(record.id, answer, this.units);
+    if (answer.kind === 'charged') return news.charged(answer.charge, answer.replayed);
+    if (answer.kind !== 'unknown_hold') throw refusalOf(settlement.record.id, answer, this.units);
     // Never known, or resolved and forgotten long ago: what was spent is recorded all the same.
-    return charging.charge({
-      id: record.id,
-      fresh: false,
-      amounts: actualAmounts(record, said),
-      labels,
-      description: settlement.description ?? record.description,
-      late: true,
-    });
+    return charging.charge(unheldBy(settlement));
   }
 
-  #askSettle(
-    { record, said, labels, description }: Settlement,
-    ifUnresolved: boolean,
-  ): Answer | Promise<Answer> {
-    const { asking, desk } = this.#context;
-    const beyond = said.filter(({ unit }) => !record.amounts.some((held) => held.unit === unit));
-    const held = beyond.length === 0;
-    return asking.ask((revision) => ({
-      kind: 'settle',
-      id: record.id,
-      amounts: said,
-      labels,
-      description,
-      ifUnresolved,
-      lines: held ? NONE : desk.plan(beyond, record.labels.labels, this.now()).lines,
-      revision: held ? null : revision,
-    }));
+  #askSettle(settlement: Settlement, ifUnresolved: boolean): Answer | Promise<Answer> {
+    const { asking, operations } = this.#context;
+    return asking.ask((revision) => operations.settle(settlement, ifUnresolved, revision));
   }
 
   async #release(record: HoldRecord): Promise<void> {
-    const { asking, announcer, charging } = this.#context;
+    const { asking, news } = this.#context;
     const answer = await asking.ask(() => ({ kind: 'release', id: record.id }));
     if (answer.kind !== 'released') throw refusalOf(record.id, answer, this.units);
-    if (!answer.replayed && answer.charge === null) announcer.countHold?.('released');
-    if (answer.charge !== null) charging.note(answer.charge, answer.replayed);
+    if (!answer.replayed && answer.charge === null) news.countHold('released');
+    if (answer.charge !== null) news.charged(answer.charge, answer.replayed);
   }
 
   /** What a caller is told of a settle that waits for the store to be back. */

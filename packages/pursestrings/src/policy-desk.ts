@@ -1,10 +1,10 @@
 import { surroundings } from './ambient-labels.ts';
-import { InvalidOptionError, StoreError } from './errors.ts';
+import { InvalidOptionError, InvariantError, StoreError } from './errors.ts';
 import type { Labels } from './ledger/labels.ts';
 import { joinPlans, type Plan, type Planner, planner } from './ledger/plan.ts';
 import { compilePolicy, type Policy, type Rulebook, samePolicy } from './ledger/policy.ts';
 import type { StepAmounts } from './ledger/unit.ts';
-import { isEmbedded, type LedgerStore } from './stores/store.ts';
+import { type EmbeddedStore, isEmbedded, type LedgerStore } from './stores/store.ts';
 
 /** The most characters of a policy, written as JSON. */
 const MAX_POLICY_LENGTH = 8_000_000;
@@ -15,17 +15,24 @@ const MAX_WRITES = 64;
 /** The policy as this process knows it, ready for planning; kept up with the store's. */
 export class PolicyDesk {
   readonly #store: LedgerStore;
+  readonly #embedded: EmbeddedStore | null;
   #rulebook: Rulebook;
   #plan: Planner;
 
   private constructor(store: LedgerStore, policy: Policy) {
     this.#store = store;
+    this.#embedded = isEmbedded(store) ? store : null;
     this.#rulebook = compilePolicy(policy);
     this.#plan = planner(this.#rulebook);
   }
 
   static async open(store: LedgerStore): Promise<PolicyDesk> {
     return new PolicyDesk(store, await store.readPolicy());
+  }
+
+  /** The same where the store is inside the process. */
+  static openSync(store: EmbeddedStore): PolicyDesk {
+    return new PolicyDesk(store, store.readPolicySync());
   }
 
   get rulebook(): Rulebook {
@@ -52,9 +59,13 @@ export class PolicyDesk {
 
   /** Takes over the policy that stands in the store. */
   async reload(): Promise<void> {
-    this.#use(
-      isEmbedded(this.#store) ? this.#store.readPolicySync() : await this.#store.readPolicy(),
-    );
+    if (this.#embedded !== null) this.reloadSync();
+    else this.#use(await this.#store.readPolicy());
+  }
+
+  /** The same where the store is inside the process. */
+  reloadSync(): void {
+    this.#use(this.#inside.readPolicySync());
   }
 
   /**
@@ -64,8 +75,8 @@ export class PolicyDesk {
    * @returns the store's time; `null` where the store is inside the process.
    */
   async refresh(): Promise<number | null> {
-    if (isEmbedded(this.#store)) {
-      await this.reload();
+    if (this.#embedded !== null) {
+      this.reloadSync();
       return null;
     }
     const { revision, nowMs } = await this.#store.readBalances({ keys: [] });
@@ -80,21 +91,48 @@ export class PolicyDesk {
   async change(edit: (policy: Policy) => Policy): Promise<void> {
     for (let attempt = 0; attempt < MAX_WRITES; attempt += 1) {
       const standing = await this.#store.readPolicy();
-      const wanted = edit(standing);
-      const rulebook = compilePolicy(wanted);
-      checkSize(wanted);
-      if (samePolicy(standing, wanted)) return this.#use(standing);
-      const written = await this.#store.writePolicy(wanted, standing.revision);
-      if (written.revision === standing.revision + 1 && samePolicy(written, wanted)) {
-        return this.#take({ ...rulebook, policy: written });
-      }
+      const wanted = this.#edited(standing, edit);
+      if (wanted === null) return;
+      const written = await this.#store.writePolicy(wanted.policy, standing.revision);
+      if (this.#isWritten(wanted, written, standing)) return;
     }
-    throw new StoreError(
-      'STORE_UNAVAILABLE',
-      'contended',
-      `The policy was changed by others ${MAX_WRITES} times in a row; try again when it is quieter`,
-      { retryable: true },
-    );
+    throw changedByOthers();
+  }
+
+  /** The same where the store is inside the process. */
+  changeSync(edit: (policy: Policy) => Policy): void {
+    const store = this.#inside;
+    for (let attempt = 0; attempt < MAX_WRITES; attempt += 1) {
+      const standing = store.readPolicySync();
+      const wanted = this.#edited(standing, edit);
+      if (wanted === null) return;
+      const written = store.writePolicySync(wanted.policy, standing.revision);
+      if (this.#isWritten(wanted, written, standing)) return;
+    }
+    throw changedByOthers();
+  }
+
+  /** The policy that is to stand, compiled; `null` when it stands already. */
+  #edited(standing: Policy, edit: (policy: Policy) => Policy): Rulebook | null {
+    const wanted = edit(standing);
+    const rulebook = compilePolicy(wanted);
+    checkSize(wanted);
+    if (!samePolicy(standing, wanted)) return rulebook;
+    this.#use(standing);
+    return null;
+  }
+
+  /** True when what stands was written here; then it is taken over. */
+  #isWritten(wanted: Rulebook, written: Policy, standing: Policy): boolean {
+    if (written.revision !== standing.revision + 1) return false;
+    if (!samePolicy(written, wanted.policy)) return false;
+    this.#take({ ...wanted, policy: written });
+    return true;
+  }
+
+  get #inside(): EmbeddedStore {
+    if (this.#embedded !== null) return this.#embedded;
+    throw new InvariantError(`A ${this.#store.name} store cannot be asked without waiting`);
   }
 
   #use(policy: Policy): void {
@@ -106,6 +144,15 @@ export class PolicyDesk {
     this.#rulebook = rulebook;
     this.#plan = planner(rulebook);
   }
+}
+
+function changedByOthers(): StoreError {
+  return new StoreError(
+    'STORE_UNAVAILABLE',
+    'contended',
+    `The policy was changed by others ${MAX_WRITES} times in a row; try again when it is quieter`,
+    { retryable: true },
+  );
 }
 
 function checkSize(policy: Policy): void {

@@ -1,3 +1,4 @@
+import type { Surroundings } from './ambient-labels.ts';
 import { type Balance, type BalancesQuery, readBalances } from './balance.ts';
 import { type Charge, toCharge } from './charge.ts';
 import {
@@ -7,6 +8,7 @@ import {
   InvalidOptionError,
   StoreError,
 } from './errors.ts';
+import type { EmbeddedSpending } from './embedded-spending.ts';
 import { Announcer, type PurseEvents } from './events.ts';
 import { askHealth, unhealthy } from './health.ts';
 import type { Hold } from './hold.ts';
@@ -48,6 +50,7 @@ import {
   type ReserveOptions,
   type TakeUpOptions,
 } from './spend-options.ts';
+import type { Shared } from './shares.ts';
 import { Spending } from './spending.ts';
 import { openStore } from './store-url.ts';
 import type { LedgerStore } from './stores/store.ts';
@@ -353,6 +356,17 @@ export class Purse implements AsyncDisposable {
   }
 
   /**
+   * The same spending without waiting, for interfaces that are synchronous; `null` where the store is
+   * reached over a network.
+   *
+   * @internal
+   */
+  get synchronous(): EmbeddedSpending | null {
+    this.#assertOpen();
+    return this.#spending.synchronous;
+  }
+
+  /**
    * Says what a probe of a service needs to know, in bounded time. It does not throw when the store
    * fails: `ok` is false then, and `error` says why.
    *
@@ -389,9 +403,9 @@ export class Purse implements AsyncDisposable {
    *
    * @internal For `pursestrings/agents`.
    */
-  async openShare(...parts: Parameters<Spending['openShare']>): ReturnType<Spending['openShare']> {
+  async openShare(amounts: Amounts, around: Surroundings, ttlMs: number): Promise<Shared> {
     this.#assertOpen();
-    return this.#spending.openShare(...parts);
+    return this.#spending.openShare(amounts, around, ttlMs);
   }
 
   async #change(edit: (policy: Policy) => Policy): Promise<void> {

@@ -3,6 +3,7 @@ import { type Denial, frozenDenial, shortfallDenials, uncoveredDenial } from './
 import { fits } from './ledger/envelope.ts';
 import type { Labels } from './ledger/labels.ts';
 import type { Line, Plan } from './ledger/plan.ts';
+import type { Shortfall } from './ledger/records.ts';
 import type { StepAmounts, Units } from './ledger/unit.ts';
 import { contains } from './ledger/window.ts';
 import type { PolicyDesk } from './policy-desk.ts';
@@ -31,20 +32,48 @@ export async function checkSpend(
     const page = await store.readBalances({ keys: plan.lines.map(({ key }) => key) });
     noteTime(page.nowMs);
     if (page.revision !== policy.revision) await desk.reload();
-    else if (plan.lines.every(({ window }) => contains(window, page.nowMs))) {
-      if (plan.freeze !== undefined) return [frozenDenial(plan.freeze, asked, units)];
-      if (isUncovered(plan)) return [uncoveredDenial(labels, asked, units)];
-      return shortDenials(plan.lines, page, units);
+    else if (coversNow(plan, page)) {
+      const spend = { asked, labels, plan, uncovered: isUncovered(plan) };
+      return denialsBy(spend, standingsOf(plan.lines, page), units);
     }
   }
   throw contended();
 }
 
-function shortDenials(lines: readonly Line[], page: BalancePage, units: Units): readonly Denial[] {
+/** A spend that is looked at and not made. */
+interface LookedAt {
+  readonly asked: StepAmounts;
+  readonly labels: Labels;
+  readonly plan: Plan;
+  /** No limit covers it, and that is denied. */
+  readonly uncovered: boolean;
+}
+
+/** One line of a spend, and what its envelope holds. */
+export type Standing = Shortfall;
+
+/** True when a plan was made for the time at which balances were read. */
+export function coversNow({ lines }: Plan, { nowMs }: BalancePage): boolean {
+  return lines.every(({ window }) => contains(window, nowMs));
+}
+
+/** What a reserve would be denied by, as its envelopes stand. */
+export function denialsBy(
+  { asked, labels, plan, uncovered }: LookedAt,
+  standings: readonly Standing[],
+  units: Units,
+): readonly Denial[] {
+  if (plan.freeze !== undefined) return [frozenDenial(plan.freeze, asked, units)];
+  if (uncovered) return [uncoveredDenial(labels, asked, units)];
+  const short = standings.filter(({ line, spent, held }) => !fits(line, { spent, held }));
+  return shortfallDenials('exceeds', short, units);
+}
+
+/** What the envelopes of some lines hold. */
+export function standingsOf(lines: readonly Line[], page: BalancePage): readonly Standing[] {
   const envelopes = new Map(page.items.map((envelope) => [envelope.key, envelope]));
-  const shortfalls = lines.flatMap((line) => {
+  return lines.map((line) => {
     const { spent, held } = envelopes.get(line.key) ?? { spent: 0, held: 0 };
-    return fits(line, { spent, held }) ? [] : [{ line, spent, held }];
+    return { line, spent, held };
   });
-  return shortfallDenials('exceeds', shortfalls, units);
 }

@@ -1,49 +1,42 @@
-import { uuidv7 } from 'uuidv7';
 import { labelsAround, type Surroundings, surroundings } from './ambient-labels.ts';
 import { Asking } from './asking.ts';
 import type { Charge } from './charge.ts';
+import { DrawnHolds } from './drawn-holds.ts';
 import { Charging } from './charging.ts';
-import type { Denial } from './denial.ts';
-import { InvariantError } from './errors.ts';
+import type { Denial, Denials } from './denial.ts';
 import type { Announcer } from './events.ts';
 import { FailOpen, isOutage } from './fail-open.ts';
 import { Hold } from './hold.ts';
 import { HoldDesk } from './hold-desk.ts';
 import { HoldWatch } from './hold-watch.ts';
 import type { Amounts } from './ledger/amount.ts';
-import { flat } from './ledger/flat.ts';
-import { type Labels, type LabelSet, labelSet } from './ledger/labels.ts';
+import { type Labels, labelSet } from './ledger/labels.ts';
 import type { Plan } from './ledger/plan.ts';
 import type { Answer, Applied, HoldRecord, ReserveOperation } from './ledger/records.ts';
-import { type StepAmounts, toDecimals, type Units } from './ledger/unit.ts';
+import type { Units } from './ledger/unit.ts';
+import { EmbeddedSpending } from './embedded-spending.ts';
+import { News } from './news.ts';
 import { OperationQueue } from './operation-queue.ts';
 import type { Patience } from './patience.ts';
 import type { PolicyDesk } from './policy-desk.ts';
-import { DrawnHolds } from './drawn-holds.ts';
-import { Share, SHARE_SAID, type ShareDesk } from './share.ts';
-import { denialsOf, refusalOf } from './refusal.ts';
-import { chargeSteps, knowsUnits, occupiedUnits, spendSteps } from './spend-amounts.ts';
+import { refusalOf } from './refusal.ts';
+import { chargeSteps, knowsUnits, spendSteps } from './spend-amounts.ts';
+import type { Share } from './share.ts';
+import { type Shared, Shares } from './shares.ts';
 import { checkSpend } from './spend-check.ts';
+import { newId, type PlanningSettings, SpendOperations } from './spend-operations.ts';
 import { type ChargeOptions, checkSpendOptions, type ReserveOptions } from './spend-options.ts';
 import { StoreClock } from './store-clock.ts';
 import { type EmbeddedStore, isEmbedded, type LedgerStore } from './stores/store.ts';
 import { UntrackedHolds } from './untracked-holds.ts';
 
-/** What was refused, and why: one denial at least. */
-export type Denials = readonly [Denial, ...(readonly Denial[])];
-
 /** What a reserve came to. */
-export type Reserved = { readonly ok: true; readonly hold: Hold } | Refused;
-
-interface Refused {
-  readonly ok: false;
-  readonly denials: Denials;
-}
+export type Reserved =
+  | { readonly ok: true; readonly hold: Hold }
+  | { readonly ok: false; readonly denials: Denials };
 
 /** How a purse spends. */
-export interface SpendingSettings extends Patience {
-  readonly holdTtlMs: number;
-  readonly uncovered: 'deny' | 'allow';
+export interface SpendingSettings extends Patience, PlanningSettings {
   readonly onStoreFailure: 'deny' | 'allow';
 }
 
@@ -54,14 +47,15 @@ export class Spending {
   readonly #store: LedgerStore;
   readonly #embedded: EmbeddedStore | undefined;
   readonly #desk: PolicyDesk;
-  readonly #announcer: Announcer;
-  readonly #settings: SpendingSettings;
+  readonly #news: News;
+  readonly #operations: SpendOperations;
   readonly #clock = new StoreClock();
   readonly #failOpen: FailOpen | undefined;
   readonly #charging: Charging;
   readonly #holds: HoldDesk;
   readonly #untracked: UntrackedHolds;
-  readonly #shares: ShareDesk;
+  readonly #shares: Shares;
+  #synchronous: EmbeddedSpending | undefined;
 
   constructor(
     store: LedgerStore,
@@ -72,23 +66,34 @@ export class Spending {
     this.#store = store;
     this.#embedded = isEmbedded(store) ? store : undefined;
     this.#desk = desk;
-    this.#announcer = announcer;
-    this.#settings = settings;
     const now = (): number => this.now();
-    const failed = (error: unknown): void => announcer.emit('error', error);
+    const news = new News(announcer, desk);
+    const failed = (error: unknown): void => news.failed(error);
+    const operations = new SpendOperations(desk, settings, now);
     const queue = new OperationQueue(store, (applied) => this.#noteApplied(applied), settings);
     const asking = new Asking(queue, desk);
     const watch = new HoldWatch(() => this.#lookForChanges(), desk, now, failed);
-    const charging = new Charging(asking, desk, announcer, now);
+    const charging = new Charging(asking, operations, news);
     const failOpen =
       settings.onStoreFailure === 'allow' ? new FailOpen(store, settings, failed) : undefined;
     this.#asking = asking;
     this.#watch = watch;
     this.#charging = charging;
     this.#failOpen = failOpen;
-    this.#holds = new HoldDesk({ asking, desk, charging, announcer, watch, now, failOpen });
+    this.#news = news;
+    this.#operations = operations;
+    this.#holds = new HoldDesk({
+      asking,
+      desk,
+      operations,
+      charging,
+      news,
+      watch,
+      now,
+      failOpen,
+    });
     this.#untracked = new UntrackedHolds(this.#holds);
-    this.#shares = { asking, desk, now, open: new Set() };
+    this.#shares = new Shares({ asking, desk, operations, news, now });
   }
 
   get units(): Units {
@@ -121,33 +126,38 @@ export class Spending {
     if (!knowsUnits(amounts, this.units)) await this.#desk.reload();
     const asked = spendSteps(amounts, this.units);
     const who = labelSet(labelsAround(labels));
-    const id = options.id ?? flat(uuidv7());
-    const share = this.#shareFor(asked);
+    const reservation = { id: options.id ?? newId(), amounts: asked, labels: who, options };
+    const share = this.#shares.around(asked);
     let plan: Plan | undefined;
     const planned = (): ReserveOperation => {
-      plan = this.#desk.plan(asked, who.labels, this.now());
-      return this.#reserveOperation(id, asked, who, plan, options);
+      plan = this.#operations.plan(reservation);
+      return this.#operations.reserve(reservation, plan);
     };
     const asking =
       share !== undefined
-        ? share.draw(id, asked, planned)
+        ? share.draw(reservation.id, asked, planned)
         : this.#failOpen === undefined
           ? this.#asking.ask(planned)
           : this.#askUnlessDown(this.#failOpen, planned);
     const answer = asking instanceof Promise ? await asking : asking;
     switch (answer.kind) {
       case 'held':
-        if (!answer.replayed) this.#announcer.countHold?.('taken');
+        if (!answer.replayed) this.#news.countHold('taken');
         return this.#admitted(answer, share, options.signal);
       case 'denied':
-        return { ok: false, denials: this.#denied(answer, asked, who.labels, plan, options) };
-      case 'over_share':
-        return { ok: false, denials: this.#announced([answer.denial], options) };
+      case 'over_share': {
+        const denials: Denials =
+          answer.kind === 'over_share'
+            ? [answer.denial]
+            : this.#operations.denials(answer, reservation, plan);
+        if (options.tentative !== true) this.#news.denied(denials);
+        return { ok: false, denials };
+      }
       case 'unreachable':
         options.signal?.throwIfAborted();
         return { ok: true, hold: this.#untracked.admit(answer.hold, answer.cause) };
       default:
-        throw refusalOf(id, answer, this.units);
+        throw refusalOf(reservation.id, answer, this.units);
     }
   }
 
@@ -160,45 +170,16 @@ export class Spending {
     if (!knowsUnits(amounts, this.units)) await this.#desk.reload();
     const spent = chargeSteps(amounts, this.units);
     const who = labelSet(labelsAround(labels));
-    const { id = flat(uuidv7()), description } = options;
+    const { id = newId(), description } = options;
     const fresh = options.id === undefined;
-    const share = this.#shareFor(spent);
     const unheld = { id, fresh, amounts: spent, labels: who, description, late: false };
-    return this.#charging.charge(unheld, share);
+    return this.#charging.charge(unheld, this.#shares.around(spent));
   }
 
-  /**
-   * Sets money aside for work that makes spends of its own: out of the share that surrounds the call,
-   * where there is one, or out of what the limits leave.
-   */
-  async openShare(
-    amounts: Amounts,
-    around: Surroundings,
-    ttlMs: number,
-  ): Promise<{ readonly ok: true; readonly share: Share } | Refused> {
+  /** Sets money aside for work that makes spends of its own. */
+  async openShare(amounts: Amounts, around: Surroundings, ttlMs: number): Promise<Shared> {
     if (!knowsUnits(amounts, this.units)) await this.#desk.reload();
-    const asked = chargeSteps(amounts, this.units);
-    const labels = labelSet(around.labels);
-    const { ancestors } = around;
-    const planned = (id: string): ReserveOperation => {
-      const plan = this.#desk.plan(asked, labels.labels, this.now(), ancestors);
-      const reserve = this.#reserveOperation(id, asked, labels, plan, { id, ttlMs });
-      return { ...reserve, said: SHARE_SAID };
-    };
-    const terms = { amounts: asked, labels, ancestors, ttlMs };
-    const opened = await Share.open(this.#shares, terms, this.#shareFor(asked), planned);
-    if (opened instanceof Share) return { ok: true, share: opened };
-    if (opened.kind === 'over_share') {
-      return { ok: false, denials: this.#announced([opened.denial], {}) };
-    }
-    if (opened.kind !== 'denied') throw refusalOf('', opened, this.units);
-    const freeze = this.#desk.plan(asked, labels.labels, this.now(), ancestors).freeze;
-    const denials = denialsOf(
-      opened,
-      { amounts: asked, labels: labels.labels, freeze },
-      this.units,
-    );
-    return { ok: false, denials: this.#announced(denials, {}) };
+    return this.#shares.open(chargeSteps(amounts, this.units), around, ttlMs);
   }
 
   /** Takes up a hold by its id: an open one, or also one that expired and is unresolved since. */
@@ -218,14 +199,14 @@ export class Spending {
     const asked = spendSteps(amounts, this.units);
     const who = labelSet(labelsAround(labels));
     await this.resolveDue();
-    const short = this.#shareFor(asked)?.denialOf(asked);
+    const short = this.#shares.around(asked)?.denialOf(asked);
     if (short !== undefined) return [short];
     return checkSpend(asked, who.labels, {
       store: this.#store,
       desk: this.#desk,
       now: () => this.now(),
       noteTime: (nowMs) => this.#clock.note(nowMs),
-      isUncovered: (plan) => this.#isUncovered(plan),
+      isUncovered: (plan) => this.#operations.isUncovered(plan),
     });
   }
 
@@ -234,8 +215,23 @@ export class Spending {
     this.#watch.check();
   }
 
+  /** The same spending without waiting, where the store is inside the process. */
+  get synchronous(): EmbeddedSpending | null {
+    if (this.#embedded === undefined) return null;
+    this.#synchronous ??= new EmbeddedSpending({
+      store: this.#embedded,
+      desk: this.#desk,
+      operations: this.#operations,
+      news: this.#news,
+      applied: (applied) => this.#noteApplied(applied),
+      policyChanged: () => this.policyChanged(),
+    });
+    return this.#synchronous;
+  }
+
   /** Waits until every spend under way has its answer, then watches no hold any more. */
   async close(): Promise<void> {
+    this.#synchronous?.close();
     await this.#asking.finish();
     await this.#failOpen?.close();
     this.#watch.clear();
@@ -265,46 +261,6 @@ export class Spending {
     };
   }
 
-  #reserveOperation(
-    id: string,
-    amounts: StepAmounts,
-    labels: LabelSet,
-    plan: Plan,
-    options: ReserveOptions,
-  ): ReserveOperation {
-    return {
-      kind: 'reserve',
-      id,
-      fresh: options.id === undefined,
-      amounts,
-      labels,
-      description: options.description,
-      ifAbandoned: options.ifAbandoned ?? 'release',
-      ttlMs: options.ttlMs ?? this.#settings.holdTtlMs,
-      occupied: occupiedUnits(amounts, this.units),
-      said: `${options.ttlMs ?? ''}/${options.ifAbandoned ?? ''}`,
-      lines: plan.lines,
-      revision: this.#asking.revision,
-      refusal: this.#policyRefusal(plan),
-      ...(options.tentative === true && { tentative: true }),
-    };
-  }
-
-  #policyRefusal(plan: Plan): 'frozen' | 'uncovered' | null {
-    if (plan.freeze !== undefined) return 'frozen';
-    return this.#isUncovered(plan) ? 'uncovered' : null;
-  }
-
-  #isUncovered(plan: Plan): boolean {
-    return plan.uncovered && this.#settings.uncovered === 'deny';
-  }
-
-  /** The share that surrounds a spend, where it is of this purse and of one of the units. */
-  #shareFor(amounts: StepAmounts): Share | undefined {
-    const { share } = surroundings();
-    return share?.isOf(this.#shares) === true && share.concerns(amounts) ? share : undefined;
-  }
-
   /** Hands a hold out, or lets go of it when its caller has given up, unless it was taken before. */
   async #admitted(
     { hold, replayed }: Extract<Answer, { kind: 'held' }>,
@@ -319,41 +275,11 @@ export class Spending {
     throw signal.reason;
   }
 
-  #denied(
-    answer: Extract<Answer, { kind: 'denied' }>,
-    asked: StepAmounts,
-    labels: Labels,
-    plan: Plan | undefined,
-    options: ReserveOptions,
-  ): Denials {
-    const denials = denialsOf(answer, { amounts: asked, labels, freeze: plan?.freeze }, this.units);
-    return this.#announced(denials, options);
-  }
-
-  #announced(
-    denials: readonly Denial[],
-    { tentative }: Pick<ReserveOptions, 'tentative'>,
-  ): Denials {
-    const [first, ...others] = denials;
-    if (first === undefined) throw new InvariantError('A denial names no line');
-    if (tentative !== true) this.#announcer.emit('denied', { ...first, denials });
-    return [first, ...others];
-  }
-
   #noteApplied(applied: Applied): void {
     if (this.#embedded === undefined) this.#clock.note(applied.nowMs);
     for (const expiry of applied.expiries) {
-      const { hold, charge } = expiry;
-      this.#watch.expire(hold.id);
-      for (const share of this.#shares.open) share.expired(expiry);
-      if (hold.said === SHARE_SAID) continue;
-      this.#announcer.emit('expired', {
-        id: hold.id,
-        amounts: toDecimals(hold.amounts, this.units),
-        labels: hold.labels.labels,
-        ifAbandoned: hold.ifAbandoned,
-        charge: charge === null ? null : this.#charging.note(charge, false),
-      });
+      this.#watch.expire(expiry.hold.id);
+      if (!this.#shares.noteExpiry(expiry)) this.#news.expired(expiry);
     }
   }
 

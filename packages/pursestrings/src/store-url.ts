@@ -14,27 +14,53 @@ export async function openStore(
   retention: Retention = {},
 ): Promise<LedgerStore> {
   const options = clock === undefined ? retention : { ...retention, clock };
-  const scheme = url.slice(0, url.indexOf(':') + 1).toLowerCase();
-  if (url === 'memory:') return memory(options);
-  switch (scheme) {
-    case 'sqlite:': {
-      const path = url.slice(scheme.length).replace(/^\/\/(?=.)/, '');
-      if (path === '') throw unknownStore(url);
+  const read = readStoreUrl(url);
+  switch (read?.scheme) {
+    case 'memory':
+      return memory(options);
+    case 'sqlite': {
       const { sqlite } = await import('./stores/sqlite.ts');
-      return sqlite(path, options);
+      return sqlite(read.path, options);
     }
-    case 'redis:':
-    case 'rediss:': {
+    case 'redis': {
       const { redis } = await import('./stores/redis.ts');
       return redis(url, options);
     }
-    case 'postgres:':
-    case 'postgresql:': {
+    case 'postgres': {
       const { postgres } = await import('./stores/postgres.ts');
       return postgres(url, options);
     }
-    default:
+    case undefined:
       throw unknownStore(url);
+  }
+}
+
+/** A URL of a store inside the process. */
+export interface EmbeddedUrl {
+  readonly scheme: 'memory' | 'sqlite';
+  /** The file; empty for a memory. */
+  readonly path: string;
+}
+
+/** Reads which store a URL names; `null` when it names none. */
+export function readStoreUrl(
+  url: string,
+): EmbeddedUrl | { readonly scheme: 'redis' | 'postgres' } | null {
+  if (url === 'memory:') return { scheme: 'memory', path: '' };
+  const scheme = url.slice(0, url.indexOf(':') + 1).toLowerCase();
+  switch (scheme) {
+    case 'sqlite:': {
+      const path = url.slice(scheme.length).replace(/^\/\/(?=.)/, '');
+      return path === '' ? null : { scheme: 'sqlite', path };
+    }
+    case 'redis:':
+    case 'rediss:':
+      return { scheme: 'redis' };
+    case 'postgres:':
+    case 'postgresql:':
+      return { scheme: 'postgres' };
+    default:
+      return null;
   }
 }
 

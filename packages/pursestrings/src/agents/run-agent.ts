@@ -1,10 +1,9 @@
 import { type Surroundings, surroundings, within } from '../ambient-labels.ts';
-import type { Denials } from '../spending.ts';
 import { BudgetExceededError, InvalidOptionError } from '../errors.ts';
 import type { Hold } from '../hold.ts';
 import type { Amounts } from '../ledger/amount.ts';
 import { shown } from '../ledger/invalid.ts';
-import type { Denial } from '../denial.ts';
+import type { Denial, Denials } from '../denial.ts';
 import { type Labels, labelSet } from '../ledger/labels.ts';
 import type { Purse } from '../purse.ts';
 import type { Share } from '../share.ts';

@@ -1,4 +1,4 @@
-import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StoreError } from '../../errors.ts';
 import { isBusy, storeFailure } from './failure.ts';
@@ -163,8 +163,13 @@ function commitFailure(error: unknown, path: string): unknown {
   );
 }
 
+/** Loaded when a file is opened: importing it is what warns that it is experimental. */
+function sqliteModule(): typeof import('node:sqlite') {
+  return process.getBuiltinModule('node:sqlite');
+}
+
 function openConnection(path: string, settings: FileSettings): Connection {
-  const database = new DatabaseSync(path, { timeout: 0 });
+  const database = new (sqliteModule().DatabaseSync)(path, { timeout: 0 });
   try {
     const mode = database.prepare('PRAGMA journal_mode = WAL').get()?.['journal_mode'];
     if (mode !== 'wal') {
@@ -190,7 +195,7 @@ function openConnection(path: string, settings: FileSettings): Connection {
 }
 
 function snapshot(path: string): DatabaseSync {
-  const database = new DatabaseSync(path, { readOnly: true });
+  const database = new (sqliteModule().DatabaseSync)(path, { readOnly: true });
   try {
     database.exec('BEGIN');
     return database;
