@@ -16,7 +16,8 @@ export interface Surroundings {
 }
 
 const NOBODY: readonly never[] = [];
-const NOWHERE: Surroundings = { labels: {}, ancestors: NOBODY };
+/** What surrounds a call that is made outside of everything. */
+export const NOWHERE: Surroundings = { labels: {}, ancestors: NOBODY };
 const ambient = new AsyncLocalStorage<Surroundings>();
 
 /**

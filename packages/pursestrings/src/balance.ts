@@ -32,8 +32,8 @@ export interface Balance {
 
 /** Which balances. */
 export interface BalancesQuery {
-  /** Only this limit's. */
-  readonly limit?: string;
+  /** Only this limit's, or those of each of these. */
+  readonly limit?: string | readonly string[];
   /** Only those that a spend with these labels could draw on. */
   readonly labels?: Labels;
 }
@@ -88,7 +88,7 @@ function* askedShelves(
   nowMs: number,
 ): Generator<Shelf> {
   for (const rule of rules) {
-    if (limit !== undefined && rule.limit.name !== limit) continue;
+    if (limit !== undefined && !isNamed(rule.limit.name, limit)) continue;
     if (!couldMatch(rule, labels)) continue;
     const window = rule.findWindow(nowMs);
     for (const { terms, keyPrefix } of rule.caps) {
@@ -96,6 +96,10 @@ function* askedShelves(
       yield { rule, terms, window, query, labels, units };
     }
   }
+}
+
+function isNamed(name: string, asked: string | readonly string[]): boolean {
+  return typeof asked === 'string' ? name === asked : asked.includes(name);
 }
 
 function nextPage({ query }: Shelf, after: string | null): BalanceQuery {

@@ -17,6 +17,7 @@ import type { Denial } from './denial.ts';
 import { shown } from './ledger/invalid.ts';
 import { type Labels, labelSet } from './ledger/labels.ts';
 import type { Limit } from './ledger/limit.ts';
+import type { UnitOptions } from './ledger/unit.ts';
 import {
   type Policy,
   withFreeze,
@@ -396,6 +397,24 @@ export class Purse implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** True when the ledger ends with this process: nobody else will ever see it. @internal */
+  get endsWithProcess(): boolean {
+    return this.#store.name === 'memory';
+  }
+
+  /**
+   * Adds units and limits in one step, as `openPurse` does.
+   *
+   * @internal For interfaces that bring limits of their own.
+   */
+  async adopt(
+    units: Readonly<Record<string, UnitOptions>>,
+    limits: readonly Limit[],
+  ): Promise<void> {
+    const { timeZone } = this.#settings;
+    await this.#change((policy) => withLimits(withUnits(policy, units), limits, timeZone));
   }
 
   /**

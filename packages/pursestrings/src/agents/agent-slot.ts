@@ -28,6 +28,8 @@ export interface SlotParts {
   readonly agent: string;
   readonly task: string | undefined;
   readonly hold: Hold;
+  /** How long the hold is kept open by a heartbeat. */
+  readonly ttlMs: number;
   readonly share: Share | undefined;
   /** What surrounds the agent's work, but for the slot's own signal. */
   readonly around: Surroundings;
@@ -87,11 +89,6 @@ export class AgentSlot implements AsyncDisposable {
     else this.#upstream.addEventListener('abort', this.#upstreamAborted, { once: true });
   }
 
-  /** What may still be spent of the agent's share, in steps by unit; undefined without a share. */
-  get share(): Share | undefined {
-    return this.#parts.share;
-  }
-
   /** Works as the agent: every spend inside carries its labels and comes out of its share. */
   run<T>(work: () => T): T {
     return within({ ...this.#parts.around, signal: this.signal }, work);
@@ -139,9 +136,9 @@ export class AgentSlot implements AsyncDisposable {
   async #beat(): Promise<void> {
     if (this.#beating || this.#stopping !== undefined) return;
     this.#beating = true;
-    const { hold, share } = this.#parts;
+    const { hold, share, ttlMs } = this.#parts;
     try {
-      await Promise.all([hold.extend(SLOT_TTL_MS), share?.keepAside(SLOT_TTL_MS)]);
+      await Promise.all([hold.extend(ttlMs), share?.keepAside(ttlMs)]);
     } catch (error) {
       // A store that does not answer is asked again; when the hold's time has passed, its signal aborts.
       const lost = ConflictError.isInstance(error) || HoldNotFoundError.isInstance(error);

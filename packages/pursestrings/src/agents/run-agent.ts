@@ -7,6 +7,7 @@ import type { Denial, Denials } from '../denial.ts';
 import { type Labels, labelSet } from '../ledger/labels.ts';
 import type { Purse } from '../purse.ts';
 import type { Share } from '../share.ts';
+import { MAX_TTL_MS } from '../spend-options.ts';
 import { AgentSlot, SLOT_TTL_MS } from './agent-slot.ts';
 import { AgentTimeLimitError } from './errors.ts';
 
@@ -138,24 +139,31 @@ async function spawn(
   checkOptions(options);
   const outside = surroundings();
   const around = surroundingsOf(options, outside);
+  const ttlMs = slotTtlMs(purse);
   const reserved = await within({ ...around, ancestors: NONE }, () =>
-    purse.tryReserve({ slots: 1 }, undefined, { ttlMs: SLOT_TTL_MS, ...signalOf(options) }),
+    purse.tryReserve({ slots: 1 }, undefined, { ttlMs, ...signalOf(options) }),
   );
   if (!reserved.ok) return { ok: false, denials: [reserved.denial, ...reserved.denials.slice(1)] };
   const { hold } = reserved;
-  const shared = await carve(purse, options, around, hold);
+  const shared = await carve(purse, options, around, hold, ttlMs);
   if (!shared.ok) return shared;
   const { share } = shared;
   const slot = new AgentSlot({
     agent: options.agent,
     task: around.labels['task'],
     hold,
+    ttlMs,
     share,
     around: share === undefined ? around : { ...around, share },
     maxDurationMs: options.maxDurationMs,
     signals: [outside.signal, options.signal].filter((signal) => signal !== undefined),
   });
   return { ok: true, slot };
+}
+
+/** A slot that nobody else can see needs no heartbeat: it ends with its process. */
+function slotTtlMs(purse: Purse): number {
+  return purse.endsWithProcess ? MAX_TTL_MS : SLOT_TTL_MS;
 }
 
 interface Refused {
@@ -169,10 +177,11 @@ async function carve(
   { share }: AgentOptions,
   around: Surroundings,
   hold: Hold,
+  ttlMs: number,
 ): Promise<{ readonly ok: true; readonly share: Share | undefined } | Refused> {
   if (share === undefined) return { ok: true, share: undefined };
   try {
-    const opened = await purse.openShare(share, around, SLOT_TTL_MS);
+    const opened = await purse.openShare(share, around, ttlMs);
     if (!opened.ok) await hold.release();
     return opened;
   } catch (error) {

@@ -55,6 +55,7 @@ export function memory(options: MemoryOptions = {}): EmbeddedStore {
 interface Ledger {
   readonly book: MemoryBook;
   policy: Policy;
+  changes: number;
 }
 
 /** What the stores of all ledgers in one memory share. */
@@ -78,7 +79,11 @@ class MemoryStore implements EmbeddedStore {
     this.#clock = options.clock ?? systemClock;
     this.#shared = shared;
     const standing = shared.ledgers.get(ledger);
-    this.#mine = standing ?? { book: new MemoryBook(options), policy: EMPTY_POLICY };
+    this.#mine = standing ?? {
+      book: new MemoryBook(options),
+      policy: EMPTY_POLICY,
+      changes: 0,
+    };
     shared.ledgers.set(ledger, this.#mine);
   }
 
@@ -102,6 +107,10 @@ class MemoryStore implements EmbeddedStore {
     return this.#clock.now();
   }
 
+  changeCount(): number {
+    return this.#mine.changes;
+  }
+
   applySync(operations: readonly Operation[]): Applied {
     const nowMs = this.#clock.now();
     const book = this.#book;
@@ -113,6 +122,7 @@ class MemoryStore implements EmbeddedStore {
     }
     const answers = operations.map((operation) => applyOperation(operation, book, nowMs, expiries));
     book.forget(nowMs);
+    if (operations.length + expiries.length > 0) this.#mine.changes += 1;
     return { answers, expiries, nowMs };
   }
 
@@ -168,6 +178,7 @@ class MemoryStore implements EmbeddedStore {
       const revision = expectedRevision + 1;
       this.#mine.policy = { ...structuredClone(policy), revision };
       this.#book.revision = revision;
+      this.#mine.changes += 1;
     }
     return this.#mine.policy;
   }
@@ -180,6 +191,7 @@ class MemoryStore implements EmbeddedStore {
     const book = this.#book;
     if (this.#mine.policy.revision !== revision) return false;
     for (const record of records) book.write(record);
+    this.#mine.changes += 1;
     return true;
   }
 

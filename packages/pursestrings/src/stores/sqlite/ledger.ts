@@ -31,6 +31,9 @@ export class SqliteLedger {
   #book: SqliteBook | undefined;
   #id = 0;
   #dataVersion: unknown;
+  /** What this connection has written, and the version of what others have, as they were last seen. */
+  #changes = 0;
+  #seenVersion: unknown;
 
   constructor(name: string, retention: Retention) {
     this.#name = name;
@@ -51,6 +54,13 @@ export class SqliteLedger {
       this.#id = Number(find.get(this.#name)?.['id']);
     }
     return this.#id;
+  }
+
+  changeCount(connection: Connection): number {
+    const { dataVersion } = connection;
+    if (dataVersion !== this.#seenVersion) this.#changes += 1;
+    this.#seenVersion = dataVersion;
+    return this.#changes;
   }
 
   apply(connection: Connection, operations: readonly Operation[], clock: Clock): Applied {
@@ -184,6 +194,7 @@ export class SqliteLedger {
   writePolicy(connection: Connection, policy: Policy, expectedRevision: number): Policy {
     const ledger = this.id(connection);
     this.#book?.policyWritten();
+    this.#changes += 1;
     return connection.transaction(() => {
       connection
         .statement(
@@ -211,6 +222,7 @@ export class SqliteLedger {
 
   #batch<T>(connection: Connection, book: SqliteBook, work: () => T): T {
     let answer: T;
+    this.#changes += 1;
     try {
       answer = connection.transaction(() => {
         const dataVersion = connection.dataVersion;

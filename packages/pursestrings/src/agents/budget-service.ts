@@ -1,0 +1,336 @@
+import type { Clock } from '../clock.ts';
+import type { BalancesQuery } from '../balance.ts';
+import { InvalidOptionError, StoreError } from '../errors.ts';
+import { shown } from '../ledger/invalid.ts';
+import { withLimits, withUnits } from '../ledger/policy.ts';
+import { resolveTimeZone } from '../ledger/window.ts';
+import { openMemoryPurse } from '../open-embedded.ts';
+import type { Purse } from '../purse.ts';
+import {
+  AGENT_LIMIT,
+  BUDGET_LIMITS,
+  BUDGET_UNITS,
+  type BudgetConfig,
+  budgetLimits,
+  checkedTokens,
+  DAY_LIMIT,
+  RUNNING_LIMIT,
+  processTimeZone,
+  readBudget,
+  type UsageBudget,
+} from './budget.ts';
+import type { BudgetDesk, Usage } from './budget-desk.ts';
+import { EmbeddedDesk } from './embedded-desk.ts';
+import type { AgentSlot } from './agent-slot.ts';
+import { usageAmounts, usageLabels } from './recording.ts';
+import { trySpawn } from './run-agent.ts';
+import { SharedDesk } from './shared-desk.ts';
+import {
+  agentRefusal,
+  type Figures,
+  FiguresReader,
+  type SpawnCheck,
+  spawnRefusal,
+  summaryOf,
+  type UsageSummary,
+} from './usage.ts';
+
+/** The charges that a service in memory lists; older ones stay counted. */
+const CHARGES_KEPT = 10_000;
+
+const MINUTE_MS = 60_000;
+
+/** How a budget service is made. */
+export interface BudgetServiceOptions {
+  /**
+   * The ledger that it counts in: durable on SQLite, one budget for many processes on Redis or
+   * Postgres. It stays its owner's to close. Default: one in memory of its own.
+   */
+  readonly purse?: Purse;
+  /** The IANA zone of the calendar day. Default: the process's own. */
+  readonly timeZone?: string;
+  /** The clock of the ledger that the service makes for itself. A purse has its own. */
+  readonly clock?: Clock;
+  /** Is told once when a limit that is soft is passed. Default: a warning of the process. */
+  readonly warn?: (message: string) => void;
+}
+
+/** Usage as it was recorded. */
+export interface UsageRecord extends Usage {
+  /** ISO time, by the ledger's clock. */
+  readonly timestamp: string;
+}
+
+/** Whether an agent may run, and the slot it has then. */
+export type SpawnedAgent =
+  | { readonly allowed: true; readonly slot: AgentSlot }
+  | { readonly allowed: false; readonly reason: string };
+
+/**
+ * What a fleet of agents may use, and what it has used: tokens of a calendar day and of each agent,
+ * agents at a time, minutes of a task.
+ *
+ * The synchronous methods answer from the ledger itself where it is inside the process. Where it is
+ * reached over a network they answer from figures that are at most 250 ms old; `ready()` waits for the
+ * first ones. `trySpawn`, `record` and `summary` are exact everywhere.
+ *
+ * @example
+ * ```ts
+ * import { BudgetService } from 'pursestrings/agents';
+ *
+ * const budget = new BudgetService(new Map([['orchestrator.budget.dailyTokenLimit', 1_000]]));
+ * budget.recordUsage('agent-1', 'task-1', 500, 300);
+ * console.log(budget.canSpawnAgent().allowed); // true
+ * console.log(budget.getUsageSummary().budgetStatus); // approaching_limit
+ * await budget.close();
+ * ```
+ */
+export class BudgetService implements AsyncDisposable {
+  /** The ledger that it counts in. */
+  readonly purse: Purse;
+  readonly #budget: UsageBudget;
+  readonly #desk: BudgetDesk;
+  readonly #owned: boolean;
+  readonly #warn: (message: string) => void;
+  readonly #unlisten: () => void;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * @param config Anything with `get(key)`; a key that it does not know takes its default.
+   * @throws InvalidOptionError for a value that cannot be meant; StoreError
+   */
+  constructor(config?: BudgetConfig, options: BudgetServiceOptions = {}) {
+    const budget = readBudget(config);
+    const limits = budgetLimits(budget, checkedZone(options.timeZone));
+    this.#budget = budget;
+    this.#owned = options.purse === undefined;
+    this.#warn = options.warn ?? ((message) => process.emitWarning(message, 'BudgetWarning'));
+    this.purse =
+      options.purse ??
+      openMemoryPurse({
+        ...(options.clock !== undefined && { clock: options.clock }),
+        retention: { maxCharges: CHARGES_KEPT },
+      });
+    const maxTaskMs = budget.maxTaskDurationMinutes * MINUTE_MS;
+    const { purse } = this;
+    const spending = purse.synchronous;
+    if (spending === null) {
+      this.#desk = new SharedDesk(purse, () => purse.adopt(BUDGET_UNITS, limits), maxTaskMs);
+    } else {
+      spending.changePolicy((policy) =>
+        withLimits(withUnits(policy, BUDGET_UNITS), limits, processTimeZone()),
+      );
+      this.#desk = new EmbeddedDesk(purse, spending, maxTaskMs);
+    }
+    this.#unlisten = purse.on('threshold', ({ limit, fraction, charge }) => {
+      if (fraction === 1) this.#limitPassed(limit, charge.labels['agent'] ?? '');
+    });
+  }
+
+  /**
+   * Waits until the synchronous methods have something to answer from. Where the ledger is inside the
+   * process they have it from the start.
+   *
+   * @throws StoreError when the ledger cannot be read.
+   */
+  ready(): Promise<void> {
+    return this.#desk.ready();
+  }
+
+  /**
+   * Counts tokens for the agent and the day. It is never refused by a limit.
+   *
+   * On a shared store it is written a moment later; `flush()` waits for that, and `record` is written
+   * when it answers.
+   *
+   * @throws InvalidOptionError for counts that are not whole numbers from 0, and ids that are no text:
+   *   nothing was counted. StoreError
+   */
+  recordUsage(agentId: string, taskId: string, inputTokens: number, outputTokens: number): void {
+    this.#desk.record(checkedUsage(agentId, taskId, inputTokens, outputTokens));
+  }
+
+  /** The same, written when it answers. @throws InvalidOptionError, StoreError */
+  async record(
+    agentId: string,
+    taskId: string,
+    inputTokens: number,
+    outputTokens: number,
+  ): Promise<UsageRecord> {
+    const usage = checkedUsage(agentId, taskId, inputTokens, outputTokens);
+    await this.#desk.ready();
+    const first = (await this.#desk.firstTask(agentId)) ?? taskId;
+    const charge = await this.purse.charge(usageAmounts(usage), usageLabels(usage, first));
+    return { ...usage, timestamp: charge.at.toISOString() };
+  }
+
+  /**
+   * Says whether an agent may be spawned now: not when as many run as may, and, with hard limits, not
+   * when the day's tokens are used up. It takes nothing: between this and `agentStarted` others may
+   * ask too. `trySpawn` is both in one step.
+   */
+  canSpawnAgent(): SpawnCheck {
+    let reason: string | undefined;
+    try {
+      reason = spawnRefusal(this.#desk.standing(), this.#budget);
+    } catch (error) {
+      // What is not known does not allow anything.
+      if (!StoreError.isInstance(error)) throw error;
+      reason = error.message;
+    }
+    return reason === undefined ? { allowed: true } : { allowed: false, reason };
+  }
+
+  /**
+   * Takes a slot for an agent if it may be spawned, in one step for all who ask anywhere. The slot
+   * comes back by `slot.stop()`, by itself when this process dies, and when the task has taken
+   * `maxTaskDurationMinutes`: then its signal aborts, and the journal says so.
+   *
+   * @throws InvalidOptionError, StoreError
+   */
+  async trySpawn(options: {
+    readonly agentId: string;
+    readonly taskId?: string;
+  }): Promise<SpawnedAgent> {
+    const { agentId, taskId } = options;
+    checkText('agentId', agentId);
+    if (taskId !== undefined) checkText('taskId', taskId);
+    await this.#desk.ready();
+    const refused = await this.#refusal(agentId);
+    if (refused !== undefined) return { allowed: false, reason: refused };
+    const spawned = await trySpawn(this.purse, {
+      agent: agentId,
+      ...(taskId !== undefined && taskId !== '' && { task: taskId }),
+      maxDurationMs: this.#budget.maxTaskDurationMinutes * MINUTE_MS,
+    });
+    if (spawned.allowed) return spawned;
+    return { allowed: false, reason: spawned.reason };
+  }
+
+  /**
+   * Says whether an agent has used what one agent may, in its life.
+   *
+   * @throws StoreError when the figures of a shared ledger are too old to be used.
+   */
+  isAgentOverBudget(agentId: string): { overBudget: boolean; totalTokens: number } {
+    const totalTokens = this.#desk.agentTokens(agentId);
+    return { overBudget: totalTokens >= this.#budget.perAgentTokenLimit, totalTokens };
+  }
+
+  /**
+   * Counts one more agent that runs. It comes off by `agentStopped`, by itself when this process dies,
+   * and after `maxTaskDurationMinutes` when nobody says that it has stopped.
+   */
+  agentStarted(): void {
+    this.#desk.started();
+  }
+
+  /** Counts one less of those that `agentStarted` counted here; never below zero. */
+  agentStopped(): void {
+    this.#desk.stopped();
+  }
+
+  /**
+   * What is used, by the day and by each agent. It is the caller's own.
+   *
+   * @throws StoreError when the figures of a shared ledger are too old to be used.
+   */
+  getUsageSummary(): UsageSummary {
+    const agents = this.#desk.agents();
+    return summaryOf({ ...this.#desk.standing(), agents }, this.#budget);
+  }
+
+  /** The same, read now. @throws StoreError */
+  async summary(): Promise<UsageSummary> {
+    await this.#desk.ready();
+    await this.#desk.flush();
+    return summaryOf(await this.#figures({ limit: BUDGET_LIMITS }), this.#budget);
+  }
+
+  /** A copy of the configuration. */
+  getBudget(): UsageBudget {
+    return { ...this.#budget };
+  }
+
+  /** Waits until all that was recorded is in the ledger. @throws StoreError */
+  flush(): Promise<void> {
+    return this.#desk.flush();
+  }
+
+  /** Writes what waits, gives the slots back and ends the service. A purse that was given stays open. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#unlisten();
+    try {
+      await this.#desk.close();
+    } finally {
+      if (this.#owned) await this.purse.close();
+    }
+  }
+
+  async #refusal(agentId: string): Promise<string | undefined> {
+    const limit = [RUNNING_LIMIT, DAY_LIMIT, AGENT_LIMIT];
+    const figures = await this.#figures({ limit, labels: { agent: agentId } });
+    const total = figures.agents.get(agentId)?.total ?? 0;
+    return spawnRefusal(figures, this.#budget) ?? agentRefusal(agentId, total, this.#budget);
+  }
+
+  async #figures(query: BalancesQuery): Promise<Figures> {
+    const reader = new FiguresReader();
+    for await (const balance of this.purse.balances(query)) reader.add(balance);
+    reader.running += this.#desk.beyond;
+    return reader;
+  }
+
+  /** A limit that is soft has been passed: the ledger tells it once a window. */
+  #limitPassed(limit: string, agentId: string): void {
+    const { dailyTokenLimit, enforceHardLimits, perAgentTokenLimit } = this.#budget;
+    if (enforceHardLimits) return;
+    if (limit === DAY_LIMIT) {
+      this.#warn(`Daily token budget of ${dailyTokenLimit} is used up; it is soft, and lets pass`);
+    }
+    if (limit === AGENT_LIMIT) {
+      this.#warn(
+        `Agent ${agentId} has used up its token budget of ${perAgentTokenLimit}; it is soft, and lets pass`,
+      );
+    }
+  }
+}
+
+function checkedUsage(
+  agentId: unknown,
+  taskId: unknown,
+  inputTokens: unknown,
+  outputTokens: unknown,
+): Usage {
+  return {
+    agentId: checkText('agentId', agentId),
+    taskId: checkText('taskId', taskId, true),
+    inputTokens: checkedTokens('inputTokens', inputTokens),
+    outputTokens: checkedTokens('outputTokens', outputTokens),
+  };
+}
+
+function checkText(name: string, text: unknown, mayBeEmpty = false): string {
+  if (typeof text === 'string' && (mayBeEmpty || text !== '')) return text;
+  throw new InvalidOptionError(`${name} is ${shown(text)}; it must be text that names one`);
+}
+
+function checkedZone(timeZone: string | undefined): string {
+  if (timeZone === undefined) return processTimeZone();
+  try {
+    return resolveTimeZone(timeZone);
+  } catch {
+    throw new InvalidOptionError(
+      `timeZone is ${shown(timeZone)}, which is no IANA time zone, such as 'Europe/Berlin'`,
+    );
+  }
+}
