@@ -55,6 +55,31 @@ export async function* readBalances(
   }
 }
 
+/** The same at one moment, as nearly as several readings can be: with the policy's revision in the store. */
+export async function readBalancesAtOnce(
+  store: LedgerStore,
+  rulebook: Rulebook,
+  query: BalancesQuery,
+  nowMs: number,
+): Promise<{ readonly balances: readonly Balance[]; readonly revisions: ReadonlySet<number> }> {
+  const revisions = new Set<number>();
+  const shelves = [...askedShelves(rulebook, query, nowMs)];
+  const lists = await Promise.all(
+    shelves.map(async (asked) => {
+      const balances: Balance[] = [];
+      let after: string | null = null;
+      do {
+        const page = await store.readBalances(nextPage(asked, after));
+        revisions.add(page.revision);
+        balances.push(...balancesOn(asked, page.items));
+        after = page.next;
+      } while (after !== null);
+      return balances;
+    }),
+  );
+  return { balances: lists.flat(), revisions };
+}
+
 /** The same of a store inside the process. */
 export function* readBalancesSync(
   store: EmbeddedStore,

@@ -1,5 +1,5 @@
 import type { Surroundings } from './ambient-labels.ts';
-import { type Balance, type BalancesQuery, readBalances } from './balance.ts';
+import { type Balance, type BalancesQuery, readBalances, readBalancesAtOnce } from './balance.ts';
 import { type Charge, toCharge } from './charge.ts';
 import {
   BudgetExceededError,
@@ -397,6 +397,28 @@ export class Purse implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /**
+   * Reads balances in as few round trips as can be, holds that have come due among them.
+   *
+   * @internal For views that are kept up with the ledger.
+   */
+  async balancesAtOnce(query: BalancesQuery): Promise<readonly Balance[]> {
+    this.#assertOpen();
+    for (;;) {
+      const { rulebook } = this.#desk;
+      const read = await readBalancesAtOnce(this.#store, rulebook, query, this.#spending.now());
+      const { revision } = rulebook.policy;
+      if (read.revisions.values().every((standing) => standing === revision)) return read.balances;
+      await this.#desk.reload();
+    }
+  }
+
+  /** Resolves holds that are past their time. @internal */
+  async resolveDue(): Promise<void> {
+    this.#assertOpen();
+    await this.#spending.resolveDue();
   }
 
   /** True when the ledger ends with this process: nobody else will ever see it. @internal */

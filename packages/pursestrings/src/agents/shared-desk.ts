@@ -14,7 +14,10 @@ import { type Agents, type Figures, FiguresReader, type Standing } from './usage
 /** A question is answered from figures that are at most so old. */
 const MAX_AGE_MS = 250;
 
-/** How long the ledger is left alone between two looks. */
+/** How often slots of the dead are looked for. */
+const RESOLVE_EVERY_MS = 500;
+
+/** How long the ledger is left alone between two looks, at the most. */
 const PAUSE_MS = 80;
 
 /** When nobody has asked anything for so long, nobody looks any more. */
@@ -54,12 +57,16 @@ export class SharedDesk implements BudgetDesk {
   #figures: (Figures & { dayTokens: number; running: number }) | undefined;
   #readAtMs = Number.NEGATIVE_INFINITY;
   #waiting: Said[] = [];
+  /** How much is being written now. */
+  #writing = 0;
   /** Agents that were started here, and not stopped. */
   #startedHere = 0;
   #started: Started[] = [];
   /** Agents that were started although no slot was free. */
   #beyond = 0;
   #beatAtMs = 0;
+  #resolveAtMs = 0;
+  #pauseMs = PAUSE_MS;
   #loop: Promise<void> | undefined;
   #rested: (() => void) | undefined;
   #askedAtMs = 0;
@@ -123,7 +130,7 @@ export class SharedDesk implements BudgetDesk {
   }
 
   async flush(): Promise<void> {
-    while (this.#waiting.length > 0) {
+    while (this.#unwritten > 0) {
       this.#wake();
       await this.#nextTurn();
     }
@@ -132,7 +139,7 @@ export class SharedDesk implements BudgetDesk {
   async close(): Promise<void> {
     if (this.#closed) return;
     try {
-      if (this.#waiting.length > 0) await this.flush();
+      if (this.#unwritten > 0) await this.flush();
     } finally {
       this.#closed = true;
       this.#wakeUp();
@@ -140,6 +147,10 @@ export class SharedDesk implements BudgetDesk {
       const held = this.#started.splice(0);
       await Promise.all(held.map(({ hold }) => hold.abandon()));
     }
+  }
+
+  get #unwritten(): number {
+    return this.#waiting.length + this.#writing;
   }
 
   #age(): number {
@@ -164,7 +175,7 @@ export class SharedDesk implements BudgetDesk {
   }
 
   #say(said: Said): void {
-    if (this.#waiting.length >= MAX_WAITING) {
+    if (this.#unwritten >= MAX_WAITING) {
       throw new StoreError(
         'STORE_UNAVAILABLE',
         'overloaded',
@@ -223,6 +234,7 @@ export class SharedDesk implements BudgetDesk {
   async #write(): Promise<void> {
     const batch = this.#waiting;
     this.#waiting = [];
+    this.#writing = batch.length;
     const failed: Said[] = [];
     let failure: unknown;
     const attempt = async (said: Said, write: () => Promise<void>): Promise<void> => {
@@ -242,6 +254,7 @@ export class SharedDesk implements BudgetDesk {
       if (said.kind === 'stopped') await attempt(said, () => this.#stop());
     }
     this.#waiting = [...failed, ...this.#waiting];
+    this.#writing = 0;
     if (failure !== undefined) throw failure;
   }
 
@@ -288,18 +301,27 @@ export class SharedDesk implements BudgetDesk {
   }
 
   async #read(): Promise<void> {
+    if (performance.now() >= this.#resolveAtMs) {
+      this.#resolveAtMs = performance.now() + RESOLVE_EVERY_MS;
+      await this.#purse.resolveDue();
+    }
     const begunMs = performance.now();
     const reader = new FiguresReader();
-    for await (const balance of this.#purse.balances({ limit: BUDGET_LIMITS })) reader.add(balance);
+    for (const balance of await this.#purse.balancesAtOnce({ limit: BUDGET_LIMITS })) {
+      reader.add(balance);
+    }
     reader.running += this.#beyond;
     for (const said of this.#waiting) take(reader, said);
     this.#figures = reader;
     this.#readAtMs = begunMs;
+    // The next reading has to be there before this one is too old.
+    const tookMs = performance.now() - begunMs;
+    this.#pauseMs = Math.min(PAUSE_MS, Math.max(1, MAX_AGE_MS - 4 * tookMs));
   }
 
   async #rest(): Promise<void> {
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, PAUSE_MS).unref();
+      const timer = setTimeout(resolve, this.#pauseMs).unref();
       this.#rested = () => {
         clearTimeout(timer);
         resolve();
