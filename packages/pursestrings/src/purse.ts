@@ -1,5 +1,5 @@
-import type { Surroundings } from './ambient-labels.ts';
-import { type Balance, type BalancesQuery, readBalances, readBalancesAtOnce } from './balance.ts';
+import { Backstage } from './backstage.ts';
+import { type Balance, type BalancesQuery, readBalances } from './balance.ts';
 import { type Charge, toCharge } from './charge.ts';
 import {
   BudgetExceededError,
@@ -17,7 +17,6 @@ import type { Denial } from './denial.ts';
 import { shown } from './ledger/invalid.ts';
 import { type Labels, labelSet } from './ledger/labels.ts';
 import type { Limit } from './ledger/limit.ts';
-import type { UnitOptions } from './ledger/unit.ts';
 import {
   type Policy,
   withFreeze,
@@ -51,7 +50,6 @@ import {
   type ReserveOptions,
   type TakeUpOptions,
 } from './spend-options.ts';
-import type { Shared } from './shares.ts';
 import { Spending } from './spending.ts';
 import { openStore } from './store-url.ts';
 import type { LedgerStore } from './stores/store.ts';
@@ -113,6 +111,7 @@ export class Purse implements AsyncDisposable {
   readonly #settings: PurseSettings;
   readonly #announcer = new Announcer();
   readonly #spending: Spending;
+  #backstage: Backstage | undefined;
   #closed = false;
 
   /** @internal Purses are opened by `openPurse`. */
@@ -399,54 +398,11 @@ export class Purse implements AsyncDisposable {
     await this.close();
   }
 
-  /**
-   * Reads balances in as few round trips as can be, holds that have come due among them.
-   *
-   * @internal For views that are kept up with the ledger.
-   */
-  async balancesAtOnce(query: BalancesQuery): Promise<readonly Balance[]> {
+  /** What interfaces that stand on the purse need of it besides. @internal */
+  get backstage(): Backstage {
     this.#assertOpen();
-    for (;;) {
-      const { rulebook } = this.#desk;
-      const read = await readBalancesAtOnce(this.#store, rulebook, query, this.#spending.now());
-      const { revision } = rulebook.policy;
-      if (read.revisions.values().every((standing) => standing === revision)) return read.balances;
-      await this.#desk.reload();
-    }
-  }
-
-  /** Resolves holds that are past their time. @internal */
-  async resolveDue(): Promise<void> {
-    this.#assertOpen();
-    await this.#spending.resolveDue();
-  }
-
-  /** True when the ledger ends with this process: nobody else will ever see it. @internal */
-  get endsWithProcess(): boolean {
-    return this.#store.name === 'memory';
-  }
-
-  /**
-   * Adds units and limits in one step, as `openPurse` does.
-   *
-   * @internal For interfaces that bring limits of their own.
-   */
-  async adopt(
-    units: Readonly<Record<string, UnitOptions>>,
-    limits: readonly Limit[],
-  ): Promise<void> {
-    const { timeZone } = this.#settings;
-    await this.#change((policy) => withLimits(withUnits(policy, units), limits, timeZone));
-  }
-
-  /**
-   * Sets money aside for work that makes spends of its own.
-   *
-   * @internal For `pursestrings/agents`.
-   */
-  async openShare(amounts: Amounts, around: Surroundings, ttlMs: number): Promise<Shared> {
-    this.#assertOpen();
-    return this.#spending.openShare(amounts, around, ttlMs);
+    this.#backstage ??= new Backstage(this.#store, this.#desk, this.#spending, this.#settings);
+    return this.#backstage;
   }
 
   async #change(edit: (policy: Policy) => Policy): Promise<void> {

@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts';
 import type { BalancesQuery } from '../balance.ts';
 import { InvalidOptionError, StoreError } from '../errors.ts';
 import { shown } from '../ledger/invalid.ts';
+import type { Limit } from '../ledger/limit.ts';
 import { withLimits, withUnits } from '../ledger/policy.ts';
 import { resolveTimeZone } from '../ledger/window.ts';
 import { openMemoryPurse } from '../open-embedded.ts';
@@ -53,6 +54,8 @@ export interface BudgetServiceOptions {
   readonly clock?: Clock;
   /** Is told once when a limit that is soft is passed. Default: a warning of the process. */
   readonly warn?: (message: string) => void;
+  /** Reads the configuration and opens the ledger when it is first used. Default: at once. */
+  readonly deferred?: boolean;
 }
 
 /** Usage as it was recorded. */
@@ -86,13 +89,8 @@ export type SpawnedAgent =
  * ```
  */
 export class BudgetService implements AsyncDisposable {
-  /** The ledger that it counts in. */
-  readonly purse: Purse;
-  readonly #budget: UsageBudget;
-  readonly #desk: BudgetDesk;
-  readonly #owned: boolean;
-  readonly #warn: (message: string) => void;
-  readonly #unlisten: () => void;
+  readonly #open: () => Opened;
+  #opened: Opened | undefined;
   #closing: Promise<void> | undefined;
 
   /**
@@ -100,31 +98,14 @@ export class BudgetService implements AsyncDisposable {
    * @throws InvalidOptionError for a value that cannot be meant; StoreError
    */
   constructor(config?: BudgetConfig, options: BudgetServiceOptions = {}) {
-    const budget = readBudget(config);
-    const limits = budgetLimits(budget, checkedZone(options.timeZone));
-    this.#budget = budget;
-    this.#owned = options.purse === undefined;
-    this.#warn = options.warn ?? ((message) => process.emitWarning(message, 'BudgetWarning'));
-    this.purse =
-      options.purse ??
-      openMemoryPurse({
-        ...(options.clock !== undefined && { clock: options.clock }),
-        retention: { maxCharges: CHARGES_KEPT },
-      });
-    const maxTaskMs = budget.maxTaskDurationMinutes * MINUTE_MS;
-    const { purse } = this;
-    const spending = purse.synchronous;
-    if (spending === null) {
-      this.#desk = new SharedDesk(purse, () => purse.adopt(BUDGET_UNITS, limits), maxTaskMs);
-    } else {
-      spending.changePolicy((policy) =>
-        withLimits(withUnits(policy, BUDGET_UNITS), limits, processTimeZone()),
-      );
-      this.#desk = new EmbeddedDesk(purse, spending, maxTaskMs);
-    }
-    this.#unlisten = purse.on('threshold', ({ limit, fraction, charge }) => {
-      if (fraction === 1) this.#limitPassed(limit, charge.labels['agent'] ?? '');
-    });
+    this.#open = () => openBudget(config, options);
+    // A container may make its objects before its configuration is there.
+    if (options.deferred !== true) void this.#parts;
+  }
+
+  /** The ledger that it counts in. */
+  get purse(): Purse {
+    return this.#parts.purse;
   }
 
   /**
@@ -259,21 +240,12 @@ export class BudgetService implements AsyncDisposable {
 
   /** Writes what waits, gives the slots back and ends the service. A purse that was given stays open. */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    this.#closing ??= this.#opened?.close() ?? Promise.resolve();
     return this.#closing;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-
-  async #close(): Promise<void> {
-    this.#unlisten();
-    try {
-      await this.#desk.close();
-    } finally {
-      if (this.#owned) await this.purse.close();
-    }
   }
 
   async #refusal(agentId: string): Promise<string | undefined> {
@@ -290,18 +262,81 @@ export class BudgetService implements AsyncDisposable {
     return reader;
   }
 
-  /** A limit that is soft has been passed: the ledger tells it once a window. */
-  #limitPassed(limit: string, agentId: string): void {
-    const { dailyTokenLimit, enforceHardLimits, perAgentTokenLimit } = this.#budget;
-    if (enforceHardLimits) return;
-    if (limit === DAY_LIMIT) {
-      this.#warn(`Daily token budget of ${dailyTokenLimit} is used up; it is soft, and lets pass`);
+  get #parts(): Opened {
+    this.#opened ??= this.#open();
+    return this.#opened;
+  }
+
+  get #desk(): BudgetDesk {
+    return this.#parts.desk;
+  }
+
+  get #budget(): UsageBudget {
+    return this.#parts.budget;
+  }
+}
+
+/** What a service works with. */
+interface Opened {
+  readonly budget: UsageBudget;
+  readonly purse: Purse;
+  readonly desk: BudgetDesk;
+  readonly close: () => Promise<void>;
+}
+
+function openBudget(config: BudgetConfig | undefined, options: BudgetServiceOptions): Opened {
+  const budget = readBudget(config);
+  const limits = budgetLimits(budget, checkedZone(options.timeZone));
+  const purse = options.purse ?? ownPurse(options);
+  const desk = deskOf(purse, limits, budget.maxTaskDurationMinutes * MINUTE_MS);
+  const warn = options.warn ?? ((message) => process.emitWarning(message, 'BudgetWarning'));
+  const unlisten = purse.on('threshold', ({ limit, fraction, charge }) => {
+    if (fraction === 1) warnOf(limit, charge.labels['agent'] ?? '', budget, warn);
+  });
+  const close = async (): Promise<void> => {
+    unlisten();
+    try {
+      await desk.close();
+    } finally {
+      if (options.purse === undefined) await purse.close();
     }
-    if (limit === AGENT_LIMIT) {
-      this.#warn(
-        `Agent ${agentId} has used up its token budget of ${perAgentTokenLimit}; it is soft, and lets pass`,
-      );
-    }
+  };
+  return { budget, purse, desk, close };
+}
+
+function ownPurse({ clock }: BudgetServiceOptions): Purse {
+  return openMemoryPurse({
+    ...(clock !== undefined && { clock }),
+    retention: { maxCharges: CHARGES_KEPT },
+  });
+}
+
+function deskOf(purse: Purse, limits: readonly Limit[], maxTaskMs: number): BudgetDesk {
+  const spending = purse.synchronous;
+  if (spending === null) {
+    return new SharedDesk(purse, () => purse.backstage.adopt(BUDGET_UNITS, limits), maxTaskMs);
+  }
+  spending.changePolicy((policy) =>
+    withLimits(withUnits(policy, BUDGET_UNITS), limits, processTimeZone()),
+  );
+  return new EmbeddedDesk(purse, spending, maxTaskMs);
+}
+
+/** Tells of a soft limit that has been passed: the ledger says so once a window. */
+function warnOf(
+  limit: string,
+  agentId: string,
+  { dailyTokenLimit, enforceHardLimits, perAgentTokenLimit }: UsageBudget,
+  warn: (message: string) => void,
+): void {
+  if (enforceHardLimits) return;
+  if (limit === DAY_LIMIT) {
+    warn(`Daily token budget of ${dailyTokenLimit} is used up; it is soft, and lets pass`);
+  }
+  if (limit === AGENT_LIMIT) {
+    warn(
+      `Agent ${agentId} has used up its token budget of ${perAgentTokenLimit}; it is soft, and lets pass`,
+    );
   }
 }
 

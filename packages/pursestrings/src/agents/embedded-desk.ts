@@ -101,11 +101,13 @@ export class EmbeddedDesk implements BudgetDesk {
   started(): void {
     const nowMs = this.#spending.now();
     this.#started = this.#started.filter(({ endsAtMs }) => endsAtMs > nowMs);
-    const ttlMs = this.#purse.endsWithProcess ? this.#maxTaskMs : this.#slotTtlMs(this.#maxTaskMs);
+    const ttlMs = this.#purse.backstage.endsWithProcess
+      ? this.#maxTaskMs
+      : this.#slotTtlMs(this.#maxTaskMs);
     const taken = this.#spending.reserve({ slots: 1 }, NOBODY, { ttlMs, tentative: true });
     if (!taken.ok) this.#startBeyond(1);
     else this.#started.push({ id: taken.hold.id, endsAtMs: nowMs + this.#maxTaskMs });
-    if (!this.#purse.endsWithProcess) {
+    if (!this.#purse.backstage.endsWithProcess) {
       this.#heartbeat ??= setInterval(() => this.#beat(), HEARTBEAT_MS).unref();
     }
   }

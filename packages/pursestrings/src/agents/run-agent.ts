@@ -163,7 +163,7 @@ async function spawn(
 
 /** A slot that nobody else can see needs no heartbeat: it ends with its process. */
 function slotTtlMs(purse: Purse): number {
-  return purse.endsWithProcess ? MAX_TTL_MS : SLOT_TTL_MS;
+  return purse.backstage.endsWithProcess ? MAX_TTL_MS : SLOT_TTL_MS;
 }
 
 interface Refused {
@@ -181,7 +181,7 @@ async function carve(
 ): Promise<{ readonly ok: true; readonly share: Share | undefined } | Refused> {
   if (share === undefined) return { ok: true, share: undefined };
   try {
-    const opened = await purse.openShare(share, around, ttlMs);
+    const opened = await purse.backstage.openShare(share, around, ttlMs);
     if (!opened.ok) await hold.release();
     return opened;
   } catch (error) {

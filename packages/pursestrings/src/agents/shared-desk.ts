@@ -303,11 +303,11 @@ export class SharedDesk implements BudgetDesk {
   async #read(): Promise<void> {
     if (performance.now() >= this.#resolveAtMs) {
       this.#resolveAtMs = performance.now() + RESOLVE_EVERY_MS;
-      await this.#purse.resolveDue();
+      await this.#purse.backstage.resolveDue();
     }
     const begunMs = performance.now();
     const reader = new FiguresReader();
-    for (const balance of await this.#purse.balancesAtOnce({ limit: BUDGET_LIMITS })) {
+    for (const balance of await this.#purse.backstage.balancesAtOnce({ limit: BUDGET_LIMITS })) {
       reader.add(balance);
     }
     reader.running += this.#beyond;
