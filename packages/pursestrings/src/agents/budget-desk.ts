@@ -12,6 +12,8 @@ export interface Usage {
 export interface BudgetDesk {
   /** How many agents were started here although no slot was free: the ledger counts them nowhere. */
   readonly beyond: number;
+  /** Settled when the budget's limits are in the ledger. */
+  prepared(): Promise<void>;
   /** Settled when there is something to look at. */
   ready(): Promise<void>;
   standing(): Standing;

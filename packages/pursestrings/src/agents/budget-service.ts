@@ -114,8 +114,8 @@ export class BudgetService implements AsyncDisposable {
    *
    * @throws StoreError when the ledger cannot be read.
    */
-  ready(): Promise<void> {
-    return this.#desk.ready();
+  async ready(): Promise<void> {
+    await this.#desk.ready();
   }
 
   /**
@@ -139,7 +139,7 @@ export class BudgetService implements AsyncDisposable {
     outputTokens: number,
   ): Promise<UsageRecord> {
     const usage = checkedUsage(agentId, taskId, inputTokens, outputTokens);
-    await this.#desk.ready();
+    await this.#desk.prepared();
     const first = (await this.#desk.firstTask(agentId)) ?? taskId;
     const charge = await this.purse.charge(usageAmounts(usage), usageLabels(usage, first));
     return { ...usage, timestamp: charge.at.toISOString() };
@@ -176,7 +176,7 @@ export class BudgetService implements AsyncDisposable {
     const { agentId, taskId } = options;
     checkText('agentId', agentId);
     if (taskId !== undefined) checkText('taskId', taskId);
-    await this.#desk.ready();
+    await this.#desk.prepared();
     const refused = await this.#refusal(agentId);
     if (refused !== undefined) return { allowed: false, reason: refused };
     const spawned = await trySpawn(this.purse, {
@@ -223,7 +223,7 @@ export class BudgetService implements AsyncDisposable {
 
   /** The same, read now. @throws StoreError */
   async summary(): Promise<UsageSummary> {
-    await this.#desk.ready();
+    await this.#desk.prepared();
     await this.#desk.flush();
     return summaryOf(await this.#figures({ limit: BUDGET_LIMITS }), this.#budget);
   }
@@ -234,8 +234,8 @@ export class BudgetService implements AsyncDisposable {
   }
 
   /** Waits until all that was recorded is in the ledger. @throws StoreError */
-  flush(): Promise<void> {
-    return this.#desk.flush();
+  async flush(): Promise<void> {
+    await this.#desk.flush();
   }
 
   /** Writes what waits, gives the slots back and ends the service. A purse that was given stays open. */
@@ -263,6 +263,7 @@ export class BudgetService implements AsyncDisposable {
   }
 
   get #parts(): Opened {
+    if (this.#closing !== undefined) throw serviceClosed();
     this.#opened ??= this.#open();
     return this.#opened;
   }
@@ -338,6 +339,14 @@ function warnOf(
       `Agent ${agentId} has used up its token budget of ${perAgentTokenLimit}; it is soft, and lets pass`,
     );
   }
+}
+
+function serviceClosed(): StoreError {
+  return new StoreError(
+    'STORE_UNAVAILABLE',
+    'closed',
+    'This budget service is closed; make another one',
+  );
 }
 
 function checkedUsage(

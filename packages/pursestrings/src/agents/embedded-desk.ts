@@ -54,6 +54,10 @@ export class EmbeddedDesk implements BudgetDesk {
     return this.#beyond;
   }
 
+  async prepared(): Promise<void> {
+    // They are there.
+  }
+
   async ready(): Promise<void> {
     // The ledger is there.
   }

@@ -68,7 +68,7 @@ export class SharedDesk implements BudgetDesk {
   #resolveAtMs = 0;
   #pauseMs = PAUSE_MS;
   #loop: Promise<void> | undefined;
-  #rested: (() => void) | undefined;
+  #resting: { readonly timer: NodeJS.Timeout; readonly resolve: () => void } | undefined;
   #askedAtMs = 0;
   #closed = false;
   #failure: unknown;
@@ -84,6 +84,14 @@ export class SharedDesk implements BudgetDesk {
 
   get beyond(): number {
     return this.#beyond;
+  }
+
+  prepared(): Promise<void> {
+    this.#adopted ??= this.#adopt().catch((error: unknown) => {
+      this.#adopted = undefined;
+      throw error;
+    });
+    return this.#adopted;
   }
 
   /** Waits for figures. @throws StoreError when the ledger cannot be read. */
@@ -108,8 +116,11 @@ export class SharedDesk implements BudgetDesk {
   }
 
   async firstTask(agentId: string): Promise<string | undefined> {
+    const known = this.#figures?.agents.get(agentId)?.taskId;
+    if (known !== undefined && known !== '') return known;
     await this.ready();
-    return this.#figures?.agents.get(agentId)?.taskId;
+    const first = this.#figures?.agents.get(agentId)?.taskId;
+    return first === '' ? undefined : first;
   }
 
   record(usage: Usage): void {
@@ -210,11 +221,7 @@ export class SharedDesk implements BudgetDesk {
 
   async #turn(): Promise<void> {
     try {
-      this.#adopted ??= this.#adopt();
-      await this.#adopted.catch((error: unknown) => {
-        this.#adopted = undefined;
-        throw error;
-      });
+      await this.prepared();
       await this.#write();
       await this.#beat();
       await this.#read();
@@ -227,7 +234,9 @@ export class SharedDesk implements BudgetDesk {
 
   /** Waits for the end of the turn that is under way. @throws what it failed of */
   async #nextTurn(): Promise<void> {
-    await new Promise<void>((resolve) => this.#listeners.push(resolve));
+    const ended = new Promise<void>((resolve) => this.#listeners.push(resolve));
+    this.#wakeUp();
+    await ended;
     if (this.#failure !== undefined) throw this.#failure;
   }
 
@@ -321,18 +330,19 @@ export class SharedDesk implements BudgetDesk {
 
   async #rest(): Promise<void> {
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, this.#pauseMs).unref();
-      this.#rested = () => {
-        clearTimeout(timer);
-        resolve();
-      };
+      const timer = setTimeout(resolve, this.#pauseMs);
+      // A process that has nothing else to do may end, unless somebody waits for this.
+      if (this.#unwritten === 0 && this.#listeners.length === 0) timer.unref();
+      this.#resting = { timer, resolve };
     });
-    this.#rested = undefined;
+    clearTimeout(this.#resting?.timer);
+    this.#resting = undefined;
   }
 
-  /** Ends the rest: something waits to be written. */
+  /** Ends the rest: somebody waits. While the ledger does not answer it is left its pause. */
   #wakeUp(): void {
-    if (this.#failure === undefined || this.#closed) this.#rested?.();
+    if (this.#failure === undefined || this.#closed) this.#resting?.resolve();
+    else this.#resting?.timer.ref();
   }
 }
 

@@ -5,7 +5,12 @@ import { afterAll, describe, expect, it } from 'vitest';
 
 import { runAgent, trySpawn } from '../../src/agents/index.ts';
 import { BudgetExceededError, type Limit, type LedgerStore, type Purse } from '../../src/index.ts';
+import { postgres } from '../../src/stores/postgres.ts';
 import { redis } from '../../src/stores/redis.ts';
+import { Line, remoteStore } from '../purse/remote-store.ts';
+import { makePool, migratedSchema } from '../stores/postgres-fixture.ts';
+import { memory } from '../../src/stores/memory.ts';
+import { manualClock } from '../../src/testing/index.ts';
 import { sharedRedis } from '../servers/redis-server.ts';
 import { balanceOf, charges, makePurse, makeStore, seeded } from '../stores/fixture.ts';
 import { freshPrefixes, removeAll } from '../stores/redis-fixture.ts';
@@ -32,6 +37,7 @@ afterAll(async () => {
 
 async function storeOf(kind: string): Promise<LedgerStore> {
   if (kind === 'redis') return redis(client, { prefix: prefixes.next() });
+  if (kind === 'postgres') return postgres(makePool(), { schema: await migratedSchema() });
   return makeStore(kind as 'memory' | 'sqlite');
 }
 
@@ -42,7 +48,7 @@ async function agentBalance(purse: Purse, agent: string): Promise<{ spent: numbe
   return { spent: 0, held: 0 };
 }
 
-describe.each(['memory', 'sqlite', 'redis'])('a share on %s', (kind) => {
+describe.each(['memory', 'sqlite', 'redis', 'postgres'])('a share on %s', (kind) => {
   const open = async (): Promise<Purse> =>
     makePurse({ store: await storeOf(kind), limits: LIMITS });
 
@@ -188,6 +194,76 @@ describe.each(['memory', 'sqlite', 'redis'])('a share on %s', (kind) => {
     }
     expect((await purse.verify()).ok).toBe(true);
   });
+});
+
+it('has back what expired inside, and is charged for what expired as spent', async () => {
+  const clock = manualClock();
+  const purse = await makePurse({ store: memory({ clock }), limits: LIMITS });
+  await runAgent(purse, { agent: 'p', share: { tokens: 100 } }, async () => {
+    await purse.reserve({ tokens: 60 }, {}, { ttlMs: 10 });
+    await purse.reserve({ tokens: 30 }, {}, { ttlMs: 10, ifAbandoned: 'charge' });
+    expect((await purse.check({ tokens: 11 })).allowed).toBe(false);
+    clock.advance(20);
+    await purse.check({ tokens: 1 });
+    expect((await purse.check({ tokens: 70 })).allowed).toBe(true);
+    expect((await purse.check({ tokens: 71 })).allowed).toBe(false);
+    expect(await balanceOf(purse, 'day')).toMatchObject({ spent: 30, held: 70 });
+  });
+  expect(await balanceOf(purse, 'day')).toEqual({ spent: 30, held: 0, available: 970 });
+});
+
+it('ends at midnight as a promise, and never as a bound', async () => {
+  const clock = manualClock('2026-05-01T23:59:00Z');
+  const purse = await makePurse({ store: memory({ clock }), limits: LIMITS });
+  await runAgent(purse, { agent: 'p', share: { tokens: 100 } }, async () => {
+    await purse.charge({ tokens: 40 });
+    clock.advance(60_000);
+    await (await purse.reserve({ tokens: 20 })).settle();
+    expect(await balanceOf(purse, 'day')).toMatchObject({ spent: 20 });
+    await expect(purse.reserve({ tokens: 41 })).rejects.toThrow(/40 of 100 left/);
+  });
+  expect(await balanceOf(purse, 'day')).toMatchObject({ spent: 20, held: 0 });
+  expect((await purse.verify()).ok).toBe(true);
+});
+
+it('is followed by the policy: a cap that is lowered binds, and the share is no way around', async () => {
+  const purse = await makePurse({ limits: LIMITS });
+  await runAgent(purse, { agent: 'p', share: { tokens: 500 } }, async () => {
+    await purse.setLimit({ name: 'day', cap: { tokens: 100 }, per: 'day' });
+    await expect(purse.reserve({ tokens: 101 })).rejects.toThrow(/"day"/);
+    await (await purse.reserve({ tokens: 100 })).settle();
+    await purse.setLimit({ name: 'day', cap: { tokens: 1000 }, per: 'day' });
+    await expect(purse.reserve({ tokens: 401 })).rejects.toThrow(/400 of 500 left/);
+    await (await purse.reserve({ tokens: 400 })).settle();
+  });
+  expect(await balanceOf(purse, 'day')).toEqual({ spent: 500, held: 0, available: 500 });
+});
+
+it('stays exact over a line that loses answers', async () => {
+  const line = new Line();
+  const store = remoteStore(memory(), line);
+  const purse = await makePurse({
+    store,
+    limits: LIMITS,
+    operationTimeoutMs: 50,
+    retryForMs: 5000,
+  });
+  const random = seeded(11);
+  await runAgent(purse, { agent: 'p', share: { tokens: 300 } }, async () => {
+    line.fate = () => (random() < 0.3 ? 'lost' : random() < 0.2 ? 'refused' : 'arrives');
+    for (let count = 0; count < 12; count += 1) {
+      const reserved = await purse.tryReserve({ tokens: 30 });
+      if (!reserved.ok) continue;
+      await reserved.hold.settle({ tokens: 25 });
+    }
+    line.fate = () => 'arrives';
+    await expect(purse.reserve({ tokens: 26 })).rejects.toThrow(/left/);
+  });
+  const { spent, held } = await balanceOf(purse, 'day');
+  expect(spent).toBeLessThanOrEqual(300);
+  expect(spent).toBe(25 * (await charges(purse)).length);
+  expect(held).toBe(0);
+  expect((await purse.verify()).ok).toBe(true);
 });
 
 /** Takes whatever is free for others than the agents, and tells how much that was. */
