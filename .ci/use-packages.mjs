@@ -1,6 +1,7 @@
 // Run inside a project that has nothing but the packed packages: every entry point must work there.
 import assert from 'node:assert/strict';
 import { openPurse } from 'pursestrings';
+import { BudgetService, runAgent } from 'pursestrings/agents';
 import { guard, spendReport } from 'pursestrings/guard';
 import { calculateCost, meteredFetch } from 'pursestrings/llm';
 import { memory } from 'pursestrings/stores/memory';
@@ -41,3 +42,11 @@ const client = { create: async () => ({ model: 'gpt-4o', usage }) };
 const guarded = guard(client, { project: 'ci', dailyCapUSD: 1 });
 await guarded.create({ model: 'gpt-4o', max_tokens: 200, messages: [] }, { feature: 'chat' });
 assert.deepEqual(await spendReport('ci'), { chat: calculateCost('gpt-4o', usage).usd });
+
+const budget = new BudgetService(new Map([['orchestrator.budget.dailyTokenLimit', 100]]));
+await runAgent(budget.purse, { agent: 'a1', share: { tokens: 60 } }, async () => {
+  await (await budget.purse.reserve({ tokens: 60 })).settle();
+});
+budget.recordUsage('a1', 't1', 30, 10);
+assert.equal(budget.canSpawnAgent().reason, 'Daily token budget exceeded (100/100)');
+await budget.close();

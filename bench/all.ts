@@ -5,6 +5,7 @@ for (const name of [
   'memory',
   'sqlite',
   'flat',
+  'agents',
   'metered-fetch',
   'estimates',
   'redis',

@@ -21,7 +21,7 @@ const GRACE_MS = 1000;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** The label that says how a run ended, where that is recorded. */
-export const ENDED_LABEL = 'ended';
+const ENDED_LABEL = 'ended';
 
 /** What a slot is made of. */
 export interface SlotParts {

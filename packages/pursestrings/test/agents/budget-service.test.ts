@@ -294,7 +294,7 @@ describe('what goes wrong with others', () => {
 
   it("the day is the process's own where no zone is named", async () => {
     const service = makeService();
-    const [limit] = (await service.purse.limits()).filter(({ name }) => name === 'agents-day');
+    const limit = (await service.purse.limits()).find(({ name }) => name === 'agents-day');
     expect(limit?.timeZone).toBe(new Intl.DateTimeFormat().resolvedOptions().timeZone);
   });
 

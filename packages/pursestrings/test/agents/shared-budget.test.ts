@@ -85,7 +85,7 @@ describe.each(['redis', 'postgres'])('one budget for many processes on %s', (kin
     const services = [await serviceOn(store()), await serviceOn(store())];
     const spawned = await Promise.all(
       Array.from({ length: 40 }, (_, index) =>
-        (services[index % 2] as BudgetService).trySpawn({ agentId: `a${index}` }),
+        services[index % 2]!.trySpawn({ agentId: `a${index}` }),
       ),
     );
     const allowed = spawned.filter((one) => one.allowed);

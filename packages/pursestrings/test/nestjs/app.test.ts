@@ -22,7 +22,7 @@ async function compile(): Promise<URL> {
 
 interface Running {
   readonly child: Child;
-  ask(method: string, path: string, body?: unknown): Promise<{ status: number; body: any }>;
+  ask(method: string, path: string, body?: unknown): Promise<{ status: number; body: unknown }>;
   end(): Promise<void>;
 }
 

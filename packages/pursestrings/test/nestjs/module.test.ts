@@ -41,7 +41,7 @@ describe('the configuration', () => {
 
   it('is read from a ConfigService that is global, and from one that loads late', async () => {
     const late = [async () => (await new Promise(setImmediate), load[0]?.())];
-    const root = ConfigModule.forRoot({ load: late as never, ignoreEnvFile: true, isGlobal: true });
+    const root = ConfigModule.forRoot({ load: late, ignoreEnvFile: true, isGlobal: true });
     const app = await open({ imports: [BudgetModule, root] });
     expect(app.get(BudgetService).getBudget()).toEqual(CONFIGURED);
   });

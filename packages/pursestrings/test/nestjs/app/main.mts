@@ -42,7 +42,7 @@ class AgentsController {
 
   @Post('work')
   @RequiresBudget({ tokens: 100 }, (context) => ({
-    agent: String(context.switchToHttp().getRequest<{ query: { agent: string } }>().query.agent),
+    agent: context.switchToHttp().getRequest<{ query: { agent: string } }>().query.agent,
   }))
   work() {
     return { worked: true };
