@@ -82,16 +82,16 @@ describe.each(['redis', 'postgres'])('one budget for many processes on %s', (kin
 
   it('spawns no more than the cap from many at one moment', async () => {
     const store = await sameStore(kind);
-    const services = [await serviceOn(store()), await serviceOn(store())];
+    const [one, two] = [await serviceOn(store()), await serviceOn(store())];
     const spawned = await Promise.all(
       Array.from({ length: 40 }, (_, index) =>
-        services[index % 2]!.trySpawn({ agentId: `a${index}` }),
+        (index % 2 === 0 ? one : two).trySpawn({ agentId: `a${index}` }),
       ),
     );
     const allowed = spawned.filter((one) => one.allowed);
     expect(allowed).toHaveLength(3);
     await Promise.all(allowed.map(({ slot }) => slot.stop()));
-    expect((await services[0]?.summary())?.activeAgents).toBe(0);
+    expect((await one.summary()).activeAgents).toBe(0);
   });
 });
 
