@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { openPurse } from 'pursestrings';
 import { BudgetService, runAgent } from 'pursestrings/agents';
+import { BudgetEnforcer } from 'pursestrings/envelopes';
 import { guard, spendReport } from 'pursestrings/guard';
 import { calculateCost, meteredFetch } from 'pursestrings/llm';
 import { memory } from 'pursestrings/stores/memory';
@@ -50,3 +51,12 @@ await runAgent(budget.purse, { agent: 'a1', share: { tokens: 60 } }, async () =>
 budget.recordUsage('a1', 't1', 30, 10);
 assert.equal(budget.canSpawnAgent().reason, 'Daily token budget exceeded (100/100)');
 await budget.close();
+
+for (const store of ['memory:', 'sqlite:./envelopes.db']) {
+  const enforcer = new BudgetEnforcer({ store });
+  enforcer.createEnvelope({ category: 'llm', limit: 0.3, period: 'daily' });
+  for (let count = 0; count < 3; count += 1) enforcer.record('llm', 0.1);
+  assert.equal(enforcer.check('llm', 0.1).permitted, false);
+  assert.equal(enforcer.utilization('llm').utilizationPercent, 100);
+  await enforcer.close();
+}

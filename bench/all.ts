@@ -6,6 +6,7 @@ for (const name of [
   'sqlite',
   'flat',
   'agents',
+  'envelopes',
   'metered-fetch',
   'estimates',
   'redis',

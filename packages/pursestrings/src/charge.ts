@@ -31,18 +31,19 @@ export interface Charge {
 
 /** Makes the public form of a journal row. */
 export function toCharge(record: ChargeRecord, units: Units, replayed: boolean): Charge {
+  const { description, held, corrects } = record;
   return {
     id: record.id,
     at: new Date(record.atMs),
     amounts: toDecimals(record.amounts, units),
     labels: record.labels.labels,
-    ...(record.description !== undefined && { description: record.description }),
-    ...(record.held !== undefined && { held: toDecimals(record.held, units) }),
+    ...(description === undefined ? undefined : { description }),
+    ...(held === undefined ? undefined : { held: toDecimals(held, units) }),
     overrun: record.overrun,
     late: record.late,
     abandoned: record.abandoned,
     replayed,
-    ...(record.corrects !== undefined && { corrects: record.corrects }),
+    ...(corrects === undefined ? undefined : { corrects }),
     crossed: record.crossed,
   };
 }

@@ -5,9 +5,10 @@ import type { Denial, Denials } from './denial.ts';
 import { InvalidLimitError, StoreError } from './errors.ts';
 import type { SettleOptions } from './hold.ts';
 import type { Amounts } from './ledger/amount.ts';
+import type { LedgerRecord } from './ledger/audit.ts';
 import type { Labels, LabelSet } from './ledger/labels.ts';
-import type { Limit } from './ledger/limit.ts';
-import type { Plan } from './ledger/plan.ts';
+import type { Limit, Rule } from './ledger/limit.ts';
+import { envelopeGroup, type Line, type Plan } from './ledger/plan.ts';
 import {
   type Policy,
   type Rulebook,
@@ -16,18 +17,26 @@ import {
   withoutFreeze,
   withoutLimit,
 } from './ledger/policy.ts';
-import type { Answer, Applied, HoldRecord, Operation } from './ledger/records.ts';
+import type {
+  Answer,
+  Applied,
+  ChargeRecord,
+  Envelope,
+  HoldRecord,
+  Operation,
+} from './ledger/records.ts';
 import type { StepAmounts, Units } from './ledger/unit.ts';
+import { newId } from './new-id.ts';
 import type { News } from './news.ts';
 import type { PolicyDesk } from './policy-desk.ts';
 import { refusalOf } from './refusal.ts';
 import { chargeSteps, knowsUnits, spendSteps } from './spend-amounts.ts';
 import { coversNow, denialsBy, type Standing, standingsOf } from './spend-check.ts';
 import {
-  newId,
   type Reservation,
   settlementOf,
   type SpendOperations,
+  type Unheld,
   unheldBy,
 } from './spend-operations.ts';
 import {
@@ -37,7 +46,7 @@ import {
   checkTtl,
   type ReserveOptions,
 } from './spend-options.ts';
-import type { EmbeddedStore, JournalQuery } from './stores/store.ts';
+import { type EmbeddedStore, type JournalQuery, MAX_WRITTEN_AT_ONCE } from './stores/store.ts';
 
 /** What a reserve that waits for nobody came to. The record is the ledger's own: it is only read. */
 export type EmbeddedReserved =
@@ -126,7 +135,20 @@ export class EmbeddedSpending {
     const steps = chargeSteps(amounts, this.units);
     const { id = newId(), description } = options;
     const fresh = options.id === undefined;
-    return this.#charge({ id, fresh, amounts: steps, labels, description, late: false });
+    const unheld = { id, fresh, amounts: steps, labels, description, late: false };
+    const answer = this.#askCharge(unheld);
+    return this.#context.news.charged(answer.charge, answer.replayed);
+  }
+
+  /**
+   * The same for a spend in steps under a new id, answered by the journal's row: for interfaces that
+   * have a form of their own for it.
+   */
+  post(amounts: StepAmounts, labels: LabelSet, description: string | undefined): ChargeRecord {
+    const unheld = { id: newId(), fresh: true, amounts, labels, description, late: false };
+    const { charge } = this.#askCharge(unheld);
+    this.#context.news.posted(charge);
+    return charge;
   }
 
   /**
@@ -142,7 +164,8 @@ export class EmbeddedSpending {
     const answer = this.#ask((revision) => operations.settle(settlement, false, revision));
     if (answer.kind === 'charged') return news.charged(answer.charge, answer.replayed);
     if (answer.kind !== 'unknown_hold') throw refusalOf(record.id, answer, this.units);
-    return this.#charge(unheldBy(settlement));
+    const late = this.#askCharge(unheldBy(settlement));
+    return news.charged(late.charge, late.replayed);
   }
 
   /**
@@ -199,9 +222,24 @@ export class EmbeddedSpending {
   /** The same, with what the spend would draw on. */
   look(amounts: Amounts, labels: LabelSet): Looked {
     this.#learnUnits(amounts);
-    const asked = spendSteps(amounts, this.units);
+    return this.lookAt(spendSteps(amounts, this.units), labels);
+  }
+
+  /** The same of a spend in steps. */
+  lookAt(asked: StepAmounts, labels: LabelSet): Looked {
     this.resolveDue();
     return this.#look(asked, labels);
+  }
+
+  /** The envelope of a limit without `each`, at a time; `null` when nothing was moved in it yet. */
+  envelopeIn({ caps, findWindow }: Rule, nowMs: number): Envelope | null {
+    const key = envelopeGroup(caps[0]?.keyPrefix ?? '', findWindow(nowMs));
+    return this.#envelope(key);
+  }
+
+  /** True when something is held in the envelope of a line. */
+  isHeldIn({ key }: Line): boolean {
+    return (this.#envelope(key)?.held ?? 0) > 0;
   }
 
   /** Lists balances in their current windows, as `purse.balances` does. */
@@ -260,6 +298,21 @@ export class EmbeddedSpending {
     this.#context.policyChanged();
   }
 
+  /**
+   * Writes records as they are, `MAX_WRITTEN_AT_ONCE` of them in a step, under the policy as it is
+   * known here: what was kept elsewhere comes into the ledger, or moves in it.
+   *
+   * @throws StoreError when the policy has been changed meanwhile.
+   */
+  write(records: readonly LedgerRecord[]): void {
+    this.#assertOpen();
+    const { revision } = this.rulebook.policy;
+    for (let from = 0; from < records.length; from += MAX_WRITTEN_AT_ONCE) {
+      const some = records.slice(from, from + MAX_WRITTEN_AT_ONCE);
+      if (!this.store.writeLedgerSync(some, revision)) throw contended();
+    }
+  }
+
   /** Resolves holds that are past their time, until none is left. */
   resolveDue(): void {
     while (this.#apply([]).expiries.length > 0);
@@ -287,28 +340,33 @@ export class EmbeddedSpending {
     return { ok: false, denials };
   }
 
-  #charge(unheld: Parameters<SpendOperations['charge']>[0]): Charge {
-    const { news, operations } = this.#context;
+  #askCharge(unheld: Unheld): Extract<Answer, { kind: 'charged' }> {
+    const { operations } = this.#context;
     const answer = this.#ask((revision) => operations.charge(unheld, revision));
     if (answer.kind !== 'charged') throw refusalOf(unheld.id, answer, this.units);
-    return news.charged(answer.charge, answer.replayed);
+    return answer;
   }
 
   #look(asked: StepAmounts, labels: LabelSet): Looked {
     const { desk, operations, store } = this.#context;
+    const spend = { amounts: asked, labels };
     for (let count = 0; count < MAX_PLANS; count += 1) {
       const { policy, units } = desk.rulebook;
-      const plan = operations.plan({ amounts: asked, labels });
-      const page = store.readBalancesSync({ keys: plan.lines.map(({ key }) => key) });
+      const plan = operations.plan(spend);
+      const page = store.readBalancesSync({ keys: plan.lines.map(keyOf) });
       if (page.revision !== policy.revision) desk.reloadSync();
       else if (coversNow(plan, page)) {
         const uncovered = operations.isUncovered(plan);
         const standings = standingsOf(plan.lines, page);
-        const spend = { asked, labels: labels.labels, plan, uncovered };
-        return { standings, denials: denialsBy(spend, standings, units) };
+        const looked = { asked, labels: labels.labels, plan, uncovered };
+        return { standings, denials: denialsBy(looked, standings, units) };
       }
     }
     throw contended();
+  }
+
+  #envelope(key: string): Envelope | null {
+    return this.#context.store.readBalancesSync({ keys: [key] }).items[0] ?? null;
   }
 
   /** Asks the store, and plans and asks again as long as it says that a plan is out of date. */
@@ -344,4 +402,8 @@ export class EmbeddedSpending {
       'What this spends from is closed; open another',
     );
   }
+}
+
+function keyOf({ key }: Line): string {
+  return key;
 }

@@ -81,11 +81,20 @@ export class Announcer {
     return () => void observers.delete(listener);
   }
 
+  /** True when somebody would be told of a charge. */
+  get hearsOfCharges(): boolean {
+    return this.#hears('charge') || this.#hears('overrun') || this.#hears('threshold');
+  }
+
   emit<E extends keyof PurseEvents>(event: E, payload: PurseEvents[E]): void {
     const observers = this.#observers.get(event);
     if (observers !== undefined) this.#tell(event, payload, observers);
     const listeners = this.#listeners.get(event);
     if (listeners !== undefined) this.#tell(event, payload, listeners);
+  }
+
+  #hears(event: keyof PurseEvents): boolean {
+    return (this.#listeners.get(event)?.size ?? 0) + (this.#observers.get(event)?.size ?? 0) > 0;
   }
 
   #tell<E extends keyof PurseEvents>(

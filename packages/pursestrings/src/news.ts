@@ -27,6 +27,11 @@ export class News {
     return charge;
   }
 
+  /** The same of one that was made just now, for whoever listens. */
+  posted(record: ChargeRecord): void {
+    if (this.#announcer.hearsOfCharges) this.charged(record, false);
+  }
+
   denied(denials: Denials): void {
     this.#announcer.emit('denied', { ...denials[0], denials });
   }

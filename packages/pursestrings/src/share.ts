@@ -1,4 +1,4 @@
-import { uuidv7 } from 'uuidv7';
+import { newId } from './new-id.ts';
 import type { Asking, PlanOperation } from './asking.ts';
 import { type Denial, describeLabels, shareDenial } from './denial.ts';
 import { PurseError } from './errors.ts';
@@ -79,7 +79,7 @@ export class Share {
     parent: Share | undefined,
     plan: (id: string) => ReserveOperation,
   ): Promise<Share | Exclude<Drawn, { readonly kind: 'held' }>> {
-    const id = uuidv7();
+    const id = newId();
     const drawn =
       parent === undefined
         ? await desk.asking.ask(() => plan(id))
@@ -236,7 +236,7 @@ export class Share {
 
   /** Releases what is set aside, does something with the room, and sets the rest aside: one step. */
   async #exchange(plans: readonly PlanOperation[], rest: Steps): Promise<readonly Answer[]> {
-    const id = uuidv7();
+    const id = newId();
     const releases = this.#holdIds.map((held) => () => ({ kind: 'release', id: held }) as const);
     const setAside = isNothing(rest) ? [] : [() => this.#asideOperation(id, rest)];
     if (releases.length + plans.length + setAside.length === 0) return NONE;
@@ -261,7 +261,7 @@ export class Share {
     }
     const more = minus(this.#left, this.#aside);
     if (isNothing(more)) return;
-    const id = uuidv7();
+    const id = newId();
     const answer = await this.#desk.asking.ask(() => this.#asideOperation(id, more));
     if (answer.kind !== 'held') return;
     this.#holdIds = [...this.#holdIds, id];

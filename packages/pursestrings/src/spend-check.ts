@@ -3,7 +3,7 @@ import { type Denial, frozenDenial, shortfallDenials, uncoveredDenial } from './
 import { fits } from './ledger/envelope.ts';
 import type { Labels } from './ledger/labels.ts';
 import type { Line, Plan } from './ledger/plan.ts';
-import type { Shortfall } from './ledger/records.ts';
+import type { Envelope, Shortfall } from './ledger/records.ts';
 import type { StepAmounts, Units } from './ledger/unit.ts';
 import { contains } from './ledger/window.ts';
 import type { PolicyDesk } from './policy-desk.ts';
@@ -49,6 +49,8 @@ interface LookedAt {
   readonly uncovered: boolean;
 }
 
+const NONE: readonly never[] = [];
+
 /** One line of a spend, and what its envelope holds. */
 export type Standing = Shortfall;
 
@@ -65,15 +67,19 @@ export function denialsBy(
 ): readonly Denial[] {
   if (plan.freeze !== undefined) return [frozenDenial(plan.freeze, asked, units)];
   if (uncovered) return [uncoveredDenial(labels, asked, units)];
-  const short = standings.filter(({ line, spent, held }) => !fits(line, { spent, held }));
-  return shortfallDenials('exceeds', short, units);
+  const isShort = (standing: Standing): boolean => !fits(standing.line, standing);
+  if (!standings.some(isShort)) return NONE;
+  return shortfallDenials('exceeds', standings.filter(isShort), units);
 }
 
 /** What the envelopes of some lines hold. */
 export function standingsOf(lines: readonly Line[], page: BalancePage): readonly Standing[] {
+  const [only] = lines;
+  if (lines.length === 1 && only !== undefined) return [standingOf(only, page.items[0])];
   const envelopes = new Map(page.items.map((envelope) => [envelope.key, envelope]));
-  return lines.map((line) => {
-    const { spent, held } = envelopes.get(line.key) ?? { spent: 0, held: 0 };
-    return { line, spent, held };
-  });
+  return lines.map((line) => standingOf(line, envelopes.get(line.key)));
+}
+
+function standingOf(line: Line, envelope: Envelope | undefined): Standing {
+  return { line, spent: envelope?.spent ?? 0, held: envelope?.held ?? 0 };
 }

@@ -1,6 +1,5 @@
 import type { Denials } from './denial.ts';
 import { InvariantError } from './errors.ts';
-import { flat } from './ledger/flat.ts';
 import { actualAmounts } from './ledger/charge-row.ts';
 import { type LabelSet, labelSet } from './ledger/labels.ts';
 import type { Plan } from './ledger/plan.ts';
@@ -18,7 +17,6 @@ import type { PolicyDesk } from './policy-desk.ts';
 import { denialsOf } from './refusal.ts';
 import { occupiedUnits, settleSteps } from './spend-amounts.ts';
 import { checkDescription, type ReserveOptions } from './spend-options.ts';
-import { uuidv7 } from 'uuidv7';
 
 /** How spends are planned. */
 export interface PlanningSettings {
@@ -133,11 +131,6 @@ export class SpendOperations {
     if (plan.freeze !== undefined) return 'frozen';
     return this.isUncovered(plan) ? 'uncovered' : null;
   }
-}
-
-/** A new id. */
-export function newId(): string {
-  return flat(uuidv7());
 }
 
 /** Checks what is said at a settle. @throws InvalidAmountError, InvalidLabelError, InvalidOptionError */

@@ -37,7 +37,7 @@ export interface TakeUpOptions {
 }
 
 const MAX_ID_LENGTH = 256;
-const MAX_DESCRIPTION_LENGTH = 4096;
+export const MAX_DESCRIPTION_LENGTH = 4096;
 /** The longest life of a hold, from now. */
 export const MAX_TTL_MS: number = 400 * 86_400_000;
 

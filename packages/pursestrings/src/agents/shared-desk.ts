@@ -4,7 +4,7 @@ import type { Hold } from '../hold.ts';
 import { type Labels, labelSet } from '../ledger/labels.ts';
 import { isUnknown } from '../patience.ts';
 import type { Purse } from '../purse.ts';
-import { newId } from '../spend-operations.ts';
+import { newId } from '../new-id.ts';
 import { HEARTBEAT_MS, SLOT_TTL_MS } from './agent-slot.ts';
 import { BUDGET_LIMITS } from './budget.ts';
 import { addUsage, type BudgetDesk, type Usage } from './budget-desk.ts';

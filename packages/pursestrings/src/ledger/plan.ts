@@ -34,9 +34,9 @@ export type Planner = (amounts: StepAmounts, labels: Labels, nowMs: number) => P
 export function planner(rulebook: Rulebook): Planner {
   const pages = rulebook.rules.map((rule) => new RulePage(rule));
   return (amounts, labels, nowMs) => {
-    const lines: Line[] = [];
+    let lines = NO_LINES;
     for (const rule of rulebook.rulesFor(labels)) {
-      (pages[rule.order] as RulePage).addLines(lines, amounts, labels, nowMs);
+      lines = (pages[rule.order] as RulePage).addLines(lines, amounts, labels, nowMs);
     }
     return { lines, uncovered: lines.length === 0, freeze: rulebook.freezeOn(labels) };
   };
@@ -123,9 +123,10 @@ class RulePage {
     this.#rule = rule;
   }
 
-  /** Adds the lines of a spend under this limit. */
-  addLines(lines: Line[], amounts: StepAmounts, labels: Labels, nowMs: number): void {
+  /** Adds the lines of a spend under this limit. Answers with all of them. */
+  addLines(lines: Line[], amounts: StepAmounts, labels: Labels, nowMs: number): Line[] {
     const { each, caps } = this.#rule;
+    let all = lines;
     const window = this.#windowAt(nowMs);
     let values: readonly string[] | undefined;
     for (let index = 0; index < caps.length; index += 1) {
@@ -134,9 +135,13 @@ class RulePage {
         if (unit !== terms.unit) continue;
         values ??= each.length === 0 ? NO_VALUES : each.map((label) => labelValue(labels, label));
         const group = this.#groups[index] as string;
-        lines.push(new PlannedLine(terms, group, each, values, window, steps));
+        const line = new PlannedLine(terms, group, each, values, window, steps);
+        // An empty list that is pushed to makes room for seventeen, and most plans have one line.
+        if (all === NO_LINES) all = [line];
+        else all.push(line);
       }
     }
+    return all;
   }
 
   #windowAt(nowMs: number): Window {
@@ -156,3 +161,5 @@ class RulePage {
 const NO_WINDOW: Window = { key: '', startMs: 0, endMs: 0 };
 
 const NO_VALUES: readonly string[] = [];
+
+const NO_LINES: Line[] = [];

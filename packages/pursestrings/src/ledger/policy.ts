@@ -60,7 +60,7 @@ export function compilePolicy(policy: Policy): Rulebook {
     policy,
     units,
     rules,
-    rulesFor: (labels) => (selective ? matching(labels).sort(byOrder) : rules),
+    rulesFor: (labels) => (selective ? inOrder(matching(labels)) : rules),
     freezeOn: (labels) => (policy.freezes.length === 0 ? undefined : freezing(labels)[0]),
   };
 }
@@ -140,6 +140,10 @@ export function samePolicy(a: Policy, b: Policy): boolean {
   return JSON.stringify({ ...a, revision: 0 }) === JSON.stringify({ ...b, revision: 0 });
 }
 
+function inOrder(rules: Rule[]): readonly Rule[] {
+  return rules.length > 1 ? rules.sort(byOrder) : rules;
+}
+
 function byOrder(a: Rule, b: Rule): number {
   return a.order - b.order;
 }
@@ -170,16 +174,25 @@ function matcher<T>(
       list.push({ item, rest });
     }
   }
-  const shelves = [...filed];
+  const shelves = [...filed].map(([label, byValue]) => ({ label, byValue }));
   return (labels) => {
-    const found = [...always];
-    for (const [label, byValue] of shelves) {
-      for (const { item, rest } of byValue.get(labelValue(labels, label)) ?? []) {
-        if (rest.every((condition) => condition.values.has(labelValue(labels, condition.label)))) {
-          found.push(item);
-        }
+    let found = always.length === 0 ? null : [...always];
+    for (const { label, byValue } of shelves) {
+      for (const { item, rest } of byValue.get(labelValue(labels, label)) ?? NONE) {
+        if (!meets(labels, rest)) continue;
+        if (found === null) found = [item];
+        else found.push(item);
       }
     }
-    return found;
+    return found ?? [];
   };
 }
+
+function meets(labels: Labels, conditions: readonly Condition[]): boolean {
+  for (const { label, values } of conditions) {
+    if (!values.has(labelValue(labels, label))) return false;
+  }
+  return true;
+}
+
+const NONE: readonly never[] = [];

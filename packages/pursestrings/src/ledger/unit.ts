@@ -93,7 +93,12 @@ export function toStepAmounts(amounts: Amounts, units: Units): StepAmounts {
       `Amounts must be an object such as { usd: 0.25 }, not ${shown(amounts)}`,
     );
   }
-  const names = Object.keys(amounts).filter((name) => amounts[name] !== undefined);
+  const given = Object.keys(amounts);
+  const [only] = given;
+  if (given.length === 1 && only !== undefined && amounts[only] !== undefined) {
+    return [{ unit: only, steps: stepsOfUnit(only, amounts[only], units) }];
+  }
+  const names = given.filter((name) => amounts[name] !== undefined);
   // Kept by the million, and a list that is mapped has no more room than it needs.
   const steps = names.map((unit) => ({
     unit,

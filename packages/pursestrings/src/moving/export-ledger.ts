@@ -1,8 +1,8 @@
-import { uuidv7 } from 'uuidv7';
 import { PurseError } from '../ledger/invalid.ts';
 import { type Policy, withFreeze, withoutFreeze } from '../ledger/policy.ts';
 import { DEFAULT_PATIENCE } from '../patience.ts';
 import { PatientStore } from '../patient-store.ts';
+import { newId } from '../new-id.ts';
 import { PolicyDesk } from '../policy-desk.ts';
 import type { LedgerStore } from '../stores/store.ts';
 import { FORM_VERSION, type Header } from './ledger-file.ts';
@@ -67,7 +67,7 @@ function headerOf({ ledger, name }: LedgerStore, policy: Policy): Header {
   return {
     kind: 'ledger',
     version: FORM_VERSION,
-    id: uuidv7(),
+    id: newId(),
     ledger,
     store: name,
     at: new Date().toISOString(),

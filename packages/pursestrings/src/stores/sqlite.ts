@@ -189,6 +189,12 @@ class SqliteStore implements EmbeddedStore {
     return this.#file.run((connection) => this.#mine.writeRecords(connection, records, revision));
   }
 
+  writeLedgerSync(records: readonly LedgerRecord[], revision: number): boolean {
+    return this.#file.runSync((connection) =>
+      this.#mine.writeRecords(connection, records, revision),
+    );
+  }
+
   /** Closes the file, for every ledger of this store. */
   async close(): Promise<void> {
     for (const ledger of this.#ledgers.values()) {

@@ -129,6 +129,11 @@ export interface EmbeddedStore extends LedgerStore {
   readHoldsSync(query: HoldQuery): Page<HoldRecord>;
   readJournalSync(query: JournalQuery): Page<ChargeRecord>;
   readTotalsSync(query: TotalsQuery): readonly Total[];
+  /**
+   * The same as `writeLedger`; and an envelope that is marked `closed` is forgotten, as it would be
+   * when its window has closed, unless something is held in it.
+   */
+  writeLedgerSync(records: readonly LedgerRecord[], revision: number): boolean;
   readPolicySync(): Policy;
   writePolicySync(policy: Policy, expectedRevision: number): Policy;
 }

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import type { EmbeddedSpending } from '../../src/embedded-spending.ts';
 import { ConflictError, openPurse, type Purse, StoreError } from '../../src/index.ts';
+import { newEnvelope } from '../../src/ledger/envelope.ts';
 import { labelSet } from '../../src/ledger/labels.ts';
 import { openEmbedded } from '../../src/open-embedded.ts';
 import { sqlite } from '../../src/stores/sqlite.ts';
@@ -151,6 +152,24 @@ describe.each(KINDS)('synchronous spending on %s', (kind) => {
       }),
       { numRuns: kind === 'memory' ? 60 : 15 },
     );
+  });
+
+  it('forgets an envelope that is closed, unless something is held in it', async () => {
+    const purse = await makePurse({ store: await makeStore(kind), limits: LIMITS });
+    const spending = synchronous(purse);
+    spending.charge({ usd: 4 }, NOBODY);
+    spending.reserve({ usd: 1 }, NOBODY, { id: 'h' });
+    const [standing] = spending.look({ usd: 0 }, NOBODY).standings;
+    if (standing === undefined) throw new Error('no envelope');
+    const closed = { ...newEnvelope(standing.line), closed: true };
+    spending.write([{ kind: 'envelope', envelope: closed }]);
+    expect(spending.isHeldIn(standing.line)).toBe(true);
+    spending.release('h');
+    spending.write([{ kind: 'envelope', envelope: closed }]);
+    expect(await balanceOf(purse, 'all')).toEqual({ spent: 0, held: 0, available: 10 });
+    expect(await purse.verify()).toMatchObject({ ok: true, envelopes: 0, charges: 1 });
+    spending.charge({ usd: 1 }, NOBODY);
+    expect(await purse.verify()).toMatchObject({ ok: true, envelopes: 1, charges: 2 });
   });
 
   it('refuses work once the purse is closed', async () => {

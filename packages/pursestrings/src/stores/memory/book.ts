@@ -183,7 +183,9 @@ export class MemoryBook implements Book {
   envelopes(query: BalanceQuery, size: number): Page<Envelope> {
     if (query.keys !== undefined) {
       const found = query.keys.map((key) => this.#envelopes.get(key));
-      return { items: found.filter((envelope) => envelope !== undefined), next: null };
+      const isWhole = !found.includes(undefined);
+      const items = isWhole ? found : found.filter((envelope) => envelope !== undefined);
+      return { items: items as GroupedEnvelope[], next: null };
     }
     const all: ReadonlyMap<string, GroupedEnvelope> =
       query.group === undefined ? this.#envelopes : (this.#groups.get(query.group) ?? new Map());
@@ -218,6 +220,7 @@ export class MemoryBook implements Book {
       case 'envelope': {
         const { envelope } = record;
         const standing = this.#envelopes.get(envelope.key);
+        if (envelope.closed) return this.#forgetEnvelope(standing);
         if (standing === undefined) this.#enter(envelope, envelopeGroupOf(envelope));
         else Object.assign(standing, balanceOf(envelope));
         return;
@@ -229,6 +232,10 @@ export class MemoryBook implements Book {
       case 'total':
         this.#totals.put(record);
     }
+  }
+
+  #forgetEnvelope(standing: GroupedEnvelope | undefined): void {
+    if (standing?.held === 0) this.#closeEnvelope(standing);
   }
 
   #writeHold(hold: HoldRecord): void {
@@ -282,9 +289,9 @@ export class MemoryBook implements Book {
   }
 
   #forgetCharge(charge: ChargeRecord): void {
+    if (this.#charges.delete(charge.id)) return;
     const hold = this.#holds.get(charge.id);
     if (hold?.charge === charge) hold.charge = undefined;
-    else this.#charges.delete(charge.id);
   }
 
   #closeEnvelope(envelope: GroupedEnvelope): void {

@@ -263,6 +263,10 @@ export class SqliteBook implements Book, References {
       case 'envelope': {
         const { spent, held, pruned, crossed, saturated } = record.envelope;
         const standing = this.findEnvelope(record.envelope);
+        if (record.envelope.closed) {
+          if (standing?.held === 0) this.#forgetEnvelope(standing.rowId);
+          return;
+        }
         if (standing === undefined) this.#enter({ ...record.envelope, rowId: 0 });
         else
           this.envelopeChanged(
@@ -357,18 +361,19 @@ export class SqliteBook implements Book, References {
 
   #forgetClosedEnvelopes(beforeMs: number, atMost: number): boolean {
     const rows = this.#statements.closedEnvelopes.all(this.#ledger, beforeMs, atMost);
-    if (rows.length > 0) this.#countKnown = false;
-    for (const row of rows) {
-      const rowId = Number(row['id']);
-      this.#statements.deleteEnvelope.run(rowId);
-      const atHand = this.#envelopesById.get(rowId);
-      if (atHand === undefined) continue;
-      atHand.closed = true;
-      this.#changedEnvelopes.delete(atHand);
-      this.#envelopes.delete(atHand.key);
-      this.#envelopesById.delete(rowId);
-    }
+    for (const row of rows) this.#forgetEnvelope(Number(row['id']));
     return rows.length === atMost;
+  }
+
+  #forgetEnvelope(rowId: number): void {
+    this.#countKnown = false;
+    this.#statements.deleteEnvelope.run(rowId);
+    const atHand = this.#envelopesById.get(rowId);
+    if (atHand === undefined) return;
+    atHand.closed = true;
+    this.#changedEnvelopes.delete(atHand);
+    this.#envelopes.delete(atHand.key);
+    this.#envelopesById.delete(rowId);
   }
 
   #keep(envelope: StoredEnvelope): StoredEnvelope {

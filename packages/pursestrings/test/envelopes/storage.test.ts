@@ -1,0 +1,468 @@
+import fc from 'fast-check';
+import { describe, expect, it, test } from 'vitest';
+import {
+  BudgetEnforcer,
+  BudgetExceededError,
+  type BudgetStorage,
+  MemoryStorage,
+  type PendingCommit,
+  type SpendingEnvelope,
+  type Transaction,
+} from '../../src/envelopes/index.ts';
+import { StoreError } from '../../src/index.ts';
+import { manualClock } from '../../src/testing/index.ts';
+import { type Database, JsonStorage } from './json-storage.ts';
+
+const LLM = { category: 'llm', limit: 10, period: 'daily' } as const;
+const DAY_MS = 86_400_000;
+
+/** Everything that can be told of an enforcer, to compare what stands before and after a restart. */
+function everythingOf(enforcer: BudgetEnforcer): unknown {
+  return { envelopes: enforcer.listEnvelopes(), transactions: enforcer.getTransactions() };
+}
+
+/** A promise that is settled by hand. */
+function gate(): { readonly opened: Promise<void>; open(): void } {
+  let open = (): void => undefined;
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  return { opened, open: () => open() };
+}
+
+describe('a storage of the user', () => {
+  it('outlives the process: balances, commits and history are as they were', async () => {
+    const clock = manualClock();
+    const database: Database = new Map();
+    const before = await BudgetEnforcer.open({ clock }, new JsonStorage(database));
+    before.createEnvelope(LLM);
+    before.createEnvelope({ category: 'web', limit: 0.3, period: 'total' });
+    before.record('llm', 1.5, 'first');
+    clock.advance(1000);
+    for (let count = 0; count < 3; count += 1) before.record('web', 0.1);
+    const kept = String(before.commit('llm', 2).commitId);
+    const settled = String(before.commit('llm', 3).commitId);
+    before.settle(settled, 2.25);
+    before.release(String(before.commit('llm', 1).commitId));
+    before.suspendEnvelope('web');
+    await before.flush();
+    const expected = everythingOf(before);
+
+    const after = await BudgetEnforcer.open({ clock }, new JsonStorage(database));
+    expect(everythingOf(after)).toEqual(expected);
+    after.createEnvelope(LLM);
+    expect(everythingOf(after)).toEqual(expected);
+    after.release(settled);
+    after.settle(kept, 2);
+    expect(after.utilization('llm')).toMatchObject({ spent: 5.75, committed: 0 });
+    expect(after.check('web', 0).reason).toBe('suspended');
+    await after.flush();
+    const again = await BudgetEnforcer.open({ clock }, new JsonStorage(database));
+    expect(everythingOf(again)).toEqual(everythingOf(after));
+  });
+
+  it('keeps months that began on the 31st, and periods that passed while nobody ran', async () => {
+    const clock = manualClock('2027-01-31T12:00:00Z');
+    const database: Database = new Map();
+    const before = await BudgetEnforcer.open({ clock }, new JsonStorage(database));
+    before.createEnvelope({ ...LLM, period: 'monthly' });
+    clock.set('2027-02-28T12:00:00Z');
+    before.record('llm', 9);
+    const { commitId } = before.commit('llm', 1, { ttlMs: 90 * DAY_MS });
+    await before.flush();
+    clock.set('2027-03-31T11:59:59Z');
+    const during = await BudgetEnforcer.open({ clock }, new JsonStorage(database));
+    expect(during.utilization('llm')).toMatchObject({ spent: 9, committed: 1 });
+    clock.set('2027-03-31T12:00:00Z');
+    const after = await BudgetEnforcer.open({ clock }, new JsonStorage(database));
+    expect(after.utilization('llm')).toMatchObject({ spent: 0, committed: 0 });
+    after.commit('llm', 4);
+    after.release(String(commitId));
+    expect(after.utilization('llm')).toMatchObject({ spent: 0, committed: 4 });
+  });
+
+  it('is adopted by the first createEnvelope, under the limit and period given then', async () => {
+    const clock = manualClock();
+    const database: Database = new Map();
+    const before = await BudgetEnforcer.open({ clock }, new JsonStorage(database));
+    before.createEnvelope(LLM);
+    before.record('llm', 4);
+    const { commitId } = before.commit('llm', 3);
+    await before.flush();
+    for (const config of [
+      { ...LLM, limit: 20 },
+      { ...LLM, period: 'weekly' },
+      { ...LLM, limit: 50_000_000, period: 'total' },
+      { ...LLM, id: 'renamed' },
+      LLM,
+    ] as const) {
+      const after = await BudgetEnforcer.open({ clock }, new JsonStorage(database));
+      expect(after.createEnvelope(config)).toMatchObject({ ...config, spent: 4, committed: 3 });
+      expect(after.listEnvelopes()).toHaveLength(1);
+      expect(after.check('llm', config.limit - 7 + 0.001).permitted).toBe(false);
+      await after.flush();
+    }
+    const last = await BudgetEnforcer.open({ clock }, new JsonStorage(database));
+    last.settle(String(commitId), 1);
+    expect(last.utilization('llm')).toMatchObject({ spent: 5, committed: 0 });
+    last.createEnvelope(LLM);
+    expect(last.utilization('llm').spent).toBe(5);
+    last.createEnvelope(LLM);
+    expect(last.utilization('llm').spent).toBe(0);
+  });
+
+  it('may go on listing replaced envelopes: their commits give back nothing to the new', async () => {
+    const clock = manualClock();
+    const database: Database = new Map();
+    const before = await BudgetEnforcer.open({ clock }, new JsonStorage(database));
+    before.createEnvelope(LLM);
+    before.record('llm', 9);
+    const { commitId } = before.commit('llm', 1);
+    before.createEnvelope(LLM);
+    before.commit('llm', 2);
+    await before.flush();
+    expect(await new JsonStorage(database).listEnvelopes()).toHaveLength(2);
+    const after = await BudgetEnforcer.open({ clock }, new JsonStorage(database));
+    expect(after.listEnvelopes()).toMatchObject([{ spent: 0, committed: 2 }]);
+    after.release(String(commitId));
+    expect(after.utilization('llm').committed).toBe(2);
+  });
+
+  it('that others have written is read: ISO text, no extra fields, numbers as text', async () => {
+    const clock = manualClock('2027-03-01T06:00:00Z');
+    const since = '2027-03-01T00:00:00.000Z';
+    const envelope = { id: 'e', ...LLM, limit: '10', spent: '0.30000000000000004', committed: 99 };
+    const data: Database = new Map([
+      ['envelope:e', JSON.stringify({ ...envelope, periodStart: since, suspended: 0 })],
+      ['category:llm', 'e'],
+      ['commit:c', JSON.stringify({ id: 'c', category: 'llm', amount: 2, createdAt: since })],
+      [
+        'transaction:t',
+        JSON.stringify({
+          id: 't',
+          category: 'llm',
+          amount: 0.3,
+          description: null,
+          timestamp: since,
+        }),
+      ],
+    ]);
+    const enforcer = await BudgetEnforcer.open({ clock }, new JsonStorage(data));
+    expect(enforcer.listEnvelopes()).toEqual([
+      { id: 'e', ...LLM, spent: 0.3, committed: 2, periodStart: new Date(since), suspended: false },
+    ]);
+    expect(enforcer.getTransactions()).toEqual([
+      { id: 't', category: 'llm', amount: 0.3, timestamp: new Date(since) },
+    ]);
+    expect(enforcer.settle('c', 1)).toMatchObject({ category: 'llm', amount: 1 });
+  });
+
+  it.each([
+    ['envelope', { spent: null }, /envelope "e" has spent null/],
+    ['envelope', { periodStart: 'soon' }, /periodStart "soon"/],
+    ['envelope', { period: 'yearly' }, /period "yearly"/],
+    ['commit', { amount: -1 }, /commit "c" has amount -1/],
+    ['transaction', { category: undefined }, /transaction "t" has category/],
+  ])('with an %s that cannot be is refused by name', async (kind, change, message) => {
+    const now = new Date().toISOString();
+    const records = {
+      envelope: { id: 'e', ...LLM, spent: 1, committed: 0, periodStart: now, suspended: false },
+      commit: { id: 'c', category: 'llm', amount: 2, createdAt: now },
+      transaction: { id: 't', category: 'llm', amount: 1, timestamp: now },
+    };
+    const data: Database = new Map(
+      Object.entries(records).map(([name, record]) => {
+        const written = name === kind ? { ...record, ...change } : record;
+        return [`${name}:${record.id}`, JSON.stringify(written)];
+      }),
+    );
+    await expect(BudgetEnforcer.open({}, new JsonStorage(data))).rejects.toThrow(message);
+  });
+});
+
+describe('a storage that is being loaded', () => {
+  it('permits nothing and records nothing until it is', async () => {
+    const database: Database = new Map();
+    const before = await BudgetEnforcer.open({}, new JsonStorage(database));
+    before.createEnvelope(LLM);
+    before.record('llm', 9);
+    const { commitId } = before.commit('llm', 1);
+    await before.flush();
+
+    const { opened, open } = gate();
+    const enforcer = new BudgetEnforcer({}, new JsonStorage(database, () => opened));
+    expect(enforcer.createEnvelope({ ...LLM, limit: 12 })).toMatchObject({ limit: 12, spent: 0 });
+    const refused = { permitted: false, available: 0, reason: 'suspended', requested: 1 };
+    expect(enforcer.check('llm', 1)).toMatchObject({ ...refused, error: expect.any(StoreError) });
+    expect(enforcer.commit('llm', 1)).toMatchObject({ ...refused, commitId: null });
+    expect(() => enforcer.record('llm', 1)).toThrow(/await ready\(\)/);
+    expect(() => enforcer.settle('x', 1)).toThrow(/await ready\(\)/);
+    expect(() => enforcer.utilization('llm')).toThrow(/await ready\(\)/);
+    expect(() => enforcer.listEnvelopes()).toThrow(/await ready\(\)/);
+    expect(() => enforcer.check('llm', -1)).toThrow(/negative/);
+    enforcer.release(String(commitId));
+    open();
+    await enforcer.ready();
+    expect(enforcer.listEnvelopes()).toMatchObject([{ limit: 12, spent: 9, committed: 0 }]);
+    expect(enforcer.check('llm', 3).permitted).toBe(true);
+    enforcer.createEnvelope(LLM);
+    expect(enforcer.utilization('llm')).toMatchObject({ limit: 10, spent: 0 });
+  });
+
+  it('and cannot be keeps refusing, says so, and is tried again when it is asked for', async () => {
+    let broken = true;
+    const storage = new JsonStorage(new Map(), () => {
+      if (broken) throw new Error('connection refused to secret@host');
+    });
+    const enforcer = new BudgetEnforcer({}, storage);
+    enforcer.createEnvelope(LLM);
+    await expect(enforcer.ready()).rejects.toThrow(/could not be loaded/);
+    await expect(enforcer.ready()).rejects.not.toThrow(/secret/);
+    await expect(BudgetEnforcer.open({}, storage)).rejects.toThrow(StoreError);
+    await expect(enforcer.flush()).rejects.toThrow(StoreError);
+    expect(enforcer.check('llm', 1)).toMatchObject({ permitted: false });
+    expect(() => enforcer.record('llm', 1)).toThrow(/could not be loaded/);
+    broken = false;
+    await enforcer.ready();
+    expect(enforcer.check('llm', 1).permitted).toBe(true);
+  });
+});
+
+describe('writes', () => {
+  it('go out in order, one at a time, behind the call', async () => {
+    let inFlight = 0;
+    const calls: string[] = [];
+    const storage = new JsonStorage(new Map(), async (call) => {
+      inFlight += 1;
+      expect(inFlight).toBe(1);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      inFlight -= 1;
+      if (!call.startsWith('list')) calls.push(call);
+    });
+    const enforcer = await BudgetEnforcer.open({}, storage);
+    enforcer.createEnvelope(LLM);
+    enforcer.record('llm', 1);
+    await enforcer.flush();
+    enforcer.settle(String(enforcer.commit('llm', 1).commitId), 1);
+    await enforcer.flush();
+    // The envelope goes before what changed it, so that a crash between them forgets no spend.
+    expect(calls).toEqual([
+      'saveEnvelope',
+      'saveEnvelope',
+      'saveTransaction',
+      'saveCommit',
+      'saveEnvelope',
+      'saveTransaction',
+      'deleteCommit',
+    ]);
+  });
+
+  it('that fail close the enforcer, and flush reports them until the storage is mended', async () => {
+    const database: Database = new Map();
+    let broken = false;
+    const storage = new JsonStorage(database, () => {
+      if (broken) throw new Error('READONLY');
+    });
+    const enforcer = await BudgetEnforcer.open({}, storage);
+    const beside = await BudgetEnforcer.open({}, storage);
+    enforcer.createEnvelope(LLM);
+    const { commitId } = enforcer.commit('llm', 2);
+    await enforcer.flush();
+    broken = true;
+    enforcer.record('llm', 5);
+    await expect(enforcer.flush()).rejects.toThrow(/did not save the envelope of "llm"/);
+    await expect(enforcer.flush()).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+    const check = enforcer.check('llm', 1);
+    expect(check).toMatchObject({ permitted: false, available: 0, spent: 5, reason: 'suspended' });
+    expect(check.error?.message).toMatch(/nothing is permitted/);
+    expect(new BudgetExceededError(check).cause).toBe(check.error);
+    expect(beside.commit('llm', 1)).toMatchObject({ permitted: false, commitId: null });
+    expect(() => enforcer.record('llm', 1)).toThrow(StoreError);
+    expect(() => enforcer.createEnvelope(LLM)).toThrow(StoreError);
+    enforcer.release(String(commitId));
+    expect(enforcer.utilization('llm')).toMatchObject({ spent: 5, committed: 0 });
+    await expect(BudgetEnforcer.open({}, storage)).rejects.toThrow(/did not save/);
+
+    broken = false;
+    expect(enforcer.check('llm', 1).permitted).toBe(false);
+    const mended = await BudgetEnforcer.open({}, storage);
+    expect(mended.check('llm', 5)).toMatchObject({ permitted: true, spent: 5, committed: 0 });
+    expect(enforcer.record('llm', 1).amount).toBe(1);
+    await enforcer.flush();
+    const restarted = await BudgetEnforcer.open({}, new JsonStorage(database));
+    expect(everythingOf(restarted)).toEqual(everythingOf(enforcer));
+  });
+
+  it('of what expires by itself go out too', async () => {
+    const clock = manualClock();
+    const database: Database = new Map();
+    const enforcer = await BudgetEnforcer.open({ clock }, new JsonStorage(database));
+    enforcer.createEnvelope({ ...LLM, period: 'total' });
+    enforcer.commit('llm', 10, { ttlMs: 1000 });
+    clock.advance(1000);
+    expect(enforcer.check('llm', 10).permitted).toBe(true);
+    await enforcer.flush();
+    expect(await new JsonStorage(database).listCommits()).toEqual([]);
+    expect(await new JsonStorage(database).listEnvelopes()).toMatchObject([{ committed: 0 }]);
+  });
+
+  it('that a crash cuts off, wherever it does, never let more be spent than was left', async () => {
+    const step = fc.record({
+      does: fc.constantFrom('record', 'commit', 'settle', 'release', 'replace'),
+      cents: fc.integer({ min: 0, max: 300 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 20 }), fc.nat(60), async (steps, cutAfter) => {
+        const clock = manualClock();
+        const database: Database = new Map();
+        let writes = 0;
+        const storage = new JsonStorage(database, (call) => {
+          if (call.startsWith('list')) return;
+          writes += 1;
+          if (writes > cutAfter) throw new Error('power loss');
+        });
+        const enforcer = await BudgetEnforcer.open({ clock }, storage);
+        enforcer.createEnvelope(LLM);
+        const open: string[] = [];
+        let acknowledged = { spent: 0, committed: 0 };
+        for (const { does, cents } of steps) {
+          const amount = cents / 100;
+          try {
+            if (does === 'record') enforcer.record('llm', amount);
+            else if (does === 'commit') {
+              const { commitId } = enforcer.commit('llm', amount);
+              if (commitId !== null) open.push(commitId);
+            } else if (does === 'replace') enforcer.createEnvelope(LLM);
+            else if (open.length > 0 && does === 'settle')
+              enforcer.settle(String(open.pop()), amount);
+            else enforcer.release(String(open.pop()));
+            await enforcer.flush();
+            acknowledged = enforcer.utilization('llm');
+          } catch {
+            break;
+          }
+        }
+        const after = await BudgetEnforcer.open({ clock }, new JsonStorage(database));
+        after.createEnvelope(LLM);
+        const { spent, committed } = after.utilization('llm');
+        const wasLost = writes > cutAfter;
+        if (!wasLost) expect({ spent, committed }).toMatchObject({ spent: acknowledged.spent });
+        if (!steps.some(({ does }) => does === 'replace')) {
+          expect(spent).toBeGreaterThanOrEqual(acknowledged.spent);
+          const listed = after.getTransactions().reduce((sum, { amount }) => sum + amount, 0);
+          expect(listed).toBeLessThanOrEqual(spent + 1e-9);
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
+
+describe('namespaces in one storage', () => {
+  it('are apart, and the default one reads what stands there without any', async () => {
+    const database: Database = new Map();
+    const storage = new JsonStorage(database);
+    const names = [undefined, 'a', 'a/b', 'ns/a', '', 'x'.repeat(200)];
+    const enforcers = await Promise.all(
+      names.map((namespace) =>
+        BudgetEnforcer.open(namespace === undefined ? {} : { namespace }, storage),
+      ),
+    );
+    for (const [index, enforcer] of enforcers.entries()) {
+      enforcer.createEnvelope({ ...LLM, id: 'e' });
+      enforcer.createEnvelope({ ...LLM, category: 'ns/a/llm' });
+      enforcer.record('llm', index);
+      enforcer.commit('ns/a/llm', index + 1);
+      await enforcer.flush();
+    }
+    expect((await storage.getEnvelopeByCategory('llm'))?.id).toBe('e');
+    for (const [index, namespace] of names.entries()) {
+      const again = await BudgetEnforcer.open(
+        namespace === undefined ? {} : { namespace },
+        new JsonStorage(database),
+      );
+      expect(again.listEnvelopes()).toMatchObject([
+        { category: 'llm', id: 'e', spent: index, committed: 0 },
+        { category: 'ns/a/llm', spent: 0, committed: index + 1 },
+      ]);
+      expect(again.getTransactions()).toHaveLength(1);
+    }
+    const named = await BudgetEnforcer.open({ namespace: 'default' }, new JsonStorage(database));
+    expect(named.utilization('llm').spent).toBe(0);
+  });
+});
+
+describe('a memory storage', () => {
+  it('is there at once, and holds copies', async () => {
+    const storage = new MemoryStorage();
+    const enforcer = new BudgetEnforcer({}, storage);
+    const { id } = enforcer.createEnvelope(LLM);
+    const { id: recorded } = enforcer.record('llm', 4);
+    const { commitId } = enforcer.commit('llm', 5);
+    expect(enforcer.check('llm', 2).permitted).toBe(false);
+    expect(await storage.getEnvelope(id)).toMatchObject({ spent: 4, committed: 5 });
+    expect(await storage.getEnvelopeByCategory('llm')).toMatchObject({ id });
+    expect(await storage.getCommit(String(commitId))).toMatchObject({ amount: 5 });
+    expect(await storage.listTransactions()).toMatchObject([{ id: recorded, amount: 4 }]);
+    const listed = await storage.listEnvelopes();
+    Object.assign(listed[0] as SpendingEnvelope, { spent: 0 });
+    expect(await storage.getEnvelope(id)).toMatchObject({ spent: 4 });
+    expect(new BudgetEnforcer({}, storage).check('llm', 2).permitted).toBe(false);
+    enforcer.createEnvelope(LLM);
+    expect(await storage.listEnvelopes()).toHaveLength(1);
+    expect(await storage.getEnvelope(id)).toBeNull();
+    expect(await storage.getCommit('unknown')).toBeNull();
+  });
+
+  it('keeps the newest transactions, and may be extended', async () => {
+    const saved: unknown[] = [];
+    class Watched extends MemoryStorage {
+      override async saveTransaction(transaction: Transaction): Promise<void> {
+        saved.push(transaction.amount);
+        return super.saveTransaction(transaction);
+      }
+    }
+    const storage: BudgetStorage = new Watched({ maxTransactions: 2 });
+    const enforcer = new BudgetEnforcer({}, storage);
+    enforcer.createEnvelope(LLM);
+    for (const amount of [1, 2, 3]) enforcer.record('llm', amount);
+    await enforcer.flush();
+    expect(saved).toEqual([1, 2, 3]);
+    expect((await storage.listTransactions()).map(({ amount }) => amount)).toEqual([2, 3]);
+  });
+});
+
+test('a storage of fixed columns restores what its columns hold', async () => {
+  const rows = { envelopes: new Map(), transactions: new Map(), commits: new Map() };
+  const pick = <T extends object>(from: T, fields: string[]): T =>
+    Object.fromEntries(fields.map((field) => [field, Reflect.get(from, field)])) as T;
+  const storage: BudgetStorage = {
+    getEnvelope: async (id) => rows.envelopes.get(id) ?? null,
+    getEnvelopeByCategory: async (category) =>
+      [...rows.envelopes.values()].findLast((row: SpendingEnvelope) => row.category === category) ??
+      null,
+    saveEnvelope: async (envelope) => {
+      const fields = ['id', 'category', 'limit', 'period', 'spent', 'committed', 'periodStart'];
+      rows.envelopes.set(envelope.id, pick(envelope, [...fields, 'suspended']));
+    },
+    listEnvelopes: async () => [...rows.envelopes.values()],
+    saveTransaction: async (transaction) => {
+      const fields = ['id', 'category', 'amount', 'description', 'timestamp', 'envelopeId'];
+      rows.transactions.set(transaction.id, pick(transaction, fields));
+    },
+    listTransactions: async () => [...rows.transactions.values()],
+    saveCommit: async (commit: PendingCommit) => {
+      rows.commits.set(commit.id, pick(commit, ['id', 'category', 'amount', 'createdAt']));
+    },
+    getCommit: async (id) => rows.commits.get(id) ?? null,
+    deleteCommit: async (id) => void rows.commits.delete(id),
+    listCommits: async () => [...rows.commits.values()],
+  };
+  const clock = manualClock();
+  const before = await BudgetEnforcer.open({ clock }, storage);
+  before.createEnvelope(LLM);
+  before.record('llm', 4);
+  before.commit('llm', 3);
+  await before.flush();
+  const copy = { ...storage };
+  const after = await BudgetEnforcer.open({ clock }, copy);
+  expect(everythingOf(after)).toEqual(everythingOf(before));
+});
