@@ -158,7 +158,10 @@ async function spawn(
     maxDurationMs: options.maxDurationMs,
     signals: [outside.signal, options.signal].filter((signal) => signal !== undefined),
   });
-  return { ok: true, slot };
+  if (!slot.signal.aborted) return { ok: true, slot };
+  // Whoever asked has ended meanwhile: nothing is to be begun any more.
+  await slot.stop();
+  throw slot.signal.reason;
 }
 
 /** A slot that nobody else can see needs no heartbeat: it ends with its process. */

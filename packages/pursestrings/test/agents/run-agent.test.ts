@@ -136,6 +136,9 @@ describe.each(KINDS)('runAgent on %s', (kind) => {
     caller.abort(new Error('enough'));
     await expect(mine).rejects.toThrow('enough');
 
+    const late = runAgent(purse, { agent: 'a1', signal: caller.signal }, async () => 'begun');
+    await expect(late).rejects.toThrow('enough');
+
     let child: Promise<unknown> = Promise.resolve();
     await runAgent(purse, { agent: 'p' }, async () => {
       child = runAgent(purse, { agent: 'c' }, ({ signal }) => untilAborted(signal));

@@ -151,9 +151,11 @@ describe.each(['memory', 'sqlite', 'redis', 'postgres'])('a share on %s', (kind)
       await sleep(20);
     });
     await expect
-      .poll(() => balanceOf(purse, 'day'))
+      .poll(() => balanceOf(purse, 'day'), { timeout: 10_000 })
       .toEqual({ spent: 40, held: 0, available: 960 });
-    await expect.poll(async () => (await balanceOf(purse, 'running')).held).toBe(0);
+    await expect
+      .poll(async () => (await balanceOf(purse, 'running')).held, { timeout: 10_000 })
+      .toBe(0);
   });
 
   it('adds up after many spends that come at one moment', async () => {

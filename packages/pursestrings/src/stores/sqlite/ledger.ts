@@ -83,7 +83,7 @@ export class SqliteLedger {
     operations: readonly Operation[],
     clock: Clock,
   ): Applied {
-    return this.#batch(connection, book, () => {
+    const applied = this.#batch(connection, book, () => {
       const nowMs = clock.now();
       const expiries: Expiry[] = [];
       book.forget(nowMs, operations.length);
@@ -95,6 +95,8 @@ export class SqliteLedger {
       book.flush();
       return { answers, expiries, nowMs };
     });
+    if (operations.length + applied.expiries.length > 0) this.#changes += 1;
+    return applied;
   }
 
   /** True when denials wait for something else to be written. */
@@ -212,6 +214,7 @@ export class SqliteLedger {
     revision: number,
   ): boolean {
     const book = this.#bookOn(connection);
+    this.#changes += 1;
     return this.#batch(connection, book, () => {
       if (book.revision !== revision) return false;
       for (const record of records) book.write(record);
@@ -222,7 +225,6 @@ export class SqliteLedger {
 
   #batch<T>(connection: Connection, book: SqliteBook, work: () => T): T {
     let answer: T;
-    this.#changes += 1;
     try {
       answer = connection.transaction(() => {
         const dataVersion = connection.dataVersion;
