@@ -93,11 +93,6 @@ export class Share {
     return this.#desk === desk;
   }
 
-  /** What may still be spent, in steps by unit. */
-  get left(): Steps {
-    return this.#left;
-  }
-
   /** True when some of these amounts are of a unit that the share is of. */
   concerns(amounts: StepAmounts): boolean {
     return amounts.some(({ unit }) => this.#left.has(unit));
@@ -145,10 +140,17 @@ export class Share {
   charge(amounts: StepAmounts, plan: PlanOperation): Promise<Answer> {
     return this.#inTurn(async () => {
       const cut = stepsOf(amounts.filter(({ unit }) => this.#left.has(unit)));
-      const [answer] = await this.#exchange([plan], minus(this.#aside, cut));
-      if (answer?.kind === 'charged' && !answer.replayed) this.#take(cut);
-      else await this.#settleBalance();
-      return answer as Answer;
+      this.#take(cut);
+      try {
+        const [answer] = await this.#exchange([plan], minus(this.#aside, cut));
+        if (answer?.kind === 'charged' && !answer.replayed) return answer;
+        this.#giveBack(cut);
+        await this.#settleBalance();
+        return answer as Answer;
+      } catch (error) {
+        if (!isUnknown(error)) this.#giveBack(cut);
+        throw error;
+      }
     });
   }
 

@@ -104,8 +104,9 @@ export class AgentSlot implements AsyncDisposable {
     return this.#stopping;
   }
 
+  /** `stop`, without a word about a failure that would hide why the work was left: it is announced. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
+    await this.stop().catch((error: unknown) => this.#parts.hold.failed(error));
   }
 
   /** Lets the time limit keep the process alive, as work that is awaited does. @internal */
@@ -129,7 +130,7 @@ export class AgentSlot implements AsyncDisposable {
     this.#controller.abort(reason);
     if (this.#stopping !== undefined) return;
     this.#grace = setTimeout(() => {
-      this.stop().catch((error: unknown) => this.#parts.hold.failed(error));
+      void this[Symbol.asyncDispose]();
     }, GRACE_MS);
   }
 

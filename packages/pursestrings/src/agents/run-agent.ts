@@ -96,7 +96,8 @@ export async function runAgent<T>(
   } catch (thrown) {
     error = thrown;
   } finally {
-    await slot.stop();
+    // A ledger that cannot be told of the end must not hide what came of the work.
+    await slot[Symbol.asyncDispose]();
   }
   if (!timedOut(slot)) throw error;
   throw slot.signal.reason;

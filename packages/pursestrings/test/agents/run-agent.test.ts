@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest';
 
 import { AgentTimeLimitError, runAgent, trySpawn } from '../../src/agents/index.ts';
 import { BudgetExceededError, type Limit, PurseError } from '../../src/index.ts';
+import { memory } from '../../src/stores/memory.ts';
+import { Line, remoteStore } from '../purse/remote-store.ts';
 import { balanceOf, charges, KINDS, makePurse, makeStore } from '../stores/fixture.ts';
 
 const LIMITS: readonly Limit[] = [
@@ -170,6 +172,29 @@ it.each([
   await expect(work).rejects.toThrow(message);
   await expect(work).rejects.toThrow(PurseError);
   expect((await balanceOf(purse, 'running')).held).toBe(0);
+});
+
+it('hands over what the work came to, also when the ledger cannot be told that it ended', async () => {
+  const line = new Line();
+  const store = remoteStore(memory(), line);
+  const purse = await makePurse({ store, limits: LIMITS, retryForMs: 0 });
+  const failures: unknown[] = [];
+  purse.on('error', (error) => failures.push(error));
+  const done = runAgent(purse, { agent: 'a' }, async () => {
+    line.fate = () => 'refused';
+    return 'done';
+  });
+  await expect(done).resolves.toBe('done');
+  const failed = runAgent(purse, { agent: 'b' }, async () => 1);
+  await expect(failed).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+  line.fate = () => 'arrives';
+  const thrown = runAgent(purse, { agent: 'c' }, async () => {
+    line.fate = () => 'refused';
+    throw new RangeError('mine');
+  });
+  await expect(thrown).rejects.toThrow('mine');
+  expect(failures.length).toBeGreaterThan(1);
+  line.fate = () => 'arrives';
 });
 
 it('says so when no limit names slots', async () => {
