@@ -185,7 +185,7 @@ export class BudgetEnforcer implements AsyncDisposable {
   /**
    * Records what a commit really cost and gives the rest back: `release` and `record` in one step,
    * between which nobody can take the capacity. Again with the same amount: the same transaction. After
-   * the commit was released or has expired, the cost is recorded all the same.
+   * the commit was released or has expired, the cost is recorded all the same, for seven days.
    *
    * @throws HoldNotFoundError for an id that is not known, ConflictError for another amount than is
    *   recorded, InvalidAmountError, InvalidOptionError, StoreError

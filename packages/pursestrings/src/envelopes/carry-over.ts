@@ -40,7 +40,10 @@ export function ruleOf(limit: Limit, spending: EmbeddedSpending): EnvelopeRule {
 /** What came of a taking over. */
 interface Carried {
   readonly holds: readonly HoldRecord[];
+  /** Ends what the old envelope holds, and takes over what was still spent in it meanwhile. */
   readonly finish: () => void;
+  /** Gives the commits back to the old envelope: the policy does not lead to the new one. */
+  readonly undo: () => void;
 }
 
 /**
@@ -48,7 +51,8 @@ interface Carried {
  * committed in the one that stands. It is written before the policy leads to it, so that at no
  * moment, and in no crash, does the cap begin anew.
  *
- * @returns the commits that it took over, and what is left to be done when the policy leads to it.
+ * @returns the commits that it took over, and what is left to be done when the policy leads to it, or
+ *   does not.
  */
 export function carryOver(
   spending: EmbeddedSpending,
@@ -58,7 +62,7 @@ export function carryOver(
   const rule = ruleOf(next, spending);
   const nowMs = spending.now();
   const from = spending.envelopeIn(standing.rule, nowMs);
-  if (from === null) return { holds: [], finish: () => undefined };
+  if (from === null) return { holds: [], finish: nothing, undo: nothing };
   const convert = (steps: number): number => converted(steps, standing.unit, rule.unit);
   const into = envelopeIn(rule, rule.rule.findWindow(nowMs), convert(from.spent));
   const held = [...spending.openHolds()].filter((hold) => isIn(hold, from));
@@ -72,10 +76,27 @@ export function carryOver(
     const amounts = [{ unit: rule.unit, steps }];
     return { ...hold, amounts, lines, labels: rule.labels };
   });
-  const records = holds.map((hold): LedgerRecord => ({ kind: 'hold', hold }));
-  spending.write([{ kind: 'envelope', envelope: into }, ...records]);
-  const finish = (): void => spending.write([{ kind: 'envelope', envelope: { ...from, held: 0 } }]);
-  return { holds, finish };
+  spending.write([{ kind: 'envelope', envelope: into }, ...holdRecords(holds)]);
+  return {
+    holds,
+    finish: () => {
+      const left = spending.envelopeIn(standing.rule, nowMs) ?? from;
+      const late = convert(left.spent - from.spent);
+      const taken = spending.envelopeIn(rule.rule, nowMs) ?? into;
+      const { spent, pruned } = taken;
+      spending.write([
+        { kind: 'envelope', envelope: { ...left, held: 0 } },
+        { kind: 'envelope', envelope: { ...taken, spent: spent + late, pruned: pruned + late } },
+      ]);
+    },
+    undo: () => spending.write(holdRecords(held)),
+  };
+}
+
+function nothing(): void {}
+
+function holdRecords(holds: readonly HoldRecord[]): LedgerRecord[] {
+  return holds.map((hold) => ({ kind: 'hold', hold }));
 }
 
 function isIn({ lines }: HoldRecord, { key }: Envelope): boolean {

@@ -87,9 +87,15 @@ export class EnvelopeLedger {
       if (!isCounted) return refused(this.check(category, amount));
       const amounts = { [envelope.unit]: amount };
       const reserved = this.spending.reserve(amounts, envelope.labels, { ttlMs });
-      if (reserved.ok) return this.#committed(reserved.hold, amount, ttlMs);
+      if (reserved.ok) {
+        const isOurs = reserved.hold.lines.some(({ terms }) => terms.limit === envelope.limitName);
+        if (isOurs) return this.#committed(reserved.hold, amount, ttlMs);
+        // Replaced by another process since it was found: other limits alone have let it pass.
+        this.spending.release(reserved.hold.id);
+        continue;
+      }
       const [denial] = reserved.denials;
-      // Replaced by another process since it was found: its labels lead to no limit any more.
+      // The same, and its labels lead to no limit any more.
       if (denial.reason === 'uncovered') continue;
       const available = Math.min(...reserved.denials.map((each) => each.available));
       return refused({ requested: amount, available, reason: reasonFor(denial, true) });

@@ -101,12 +101,13 @@ export class EnvelopeMaking {
     const { periodStart, suspended } = this.#shelf.describe(this.#shelf.requireSeen(category));
     const draft = { id, category, limit, period, sinceMs: periodStart.getTime() };
     const next = limitOf(draft, this.#timeZone);
-    const { holds, finish } = carryOver(this.#spending, standing, next);
+    const { holds, finish, undo } = carryOver(this.#spending, standing, next);
     const changed = this.#changeAt(revision, (policy) => {
       const carried = withLimits(without(policy, standing), [next], this.#timeZone);
       return suspended ? withFreeze(carried, whereOf(next), SUSPENDED) : carried;
     });
     if (changed) finish();
+    else undo();
     return changed ? holds : null;
   }
 

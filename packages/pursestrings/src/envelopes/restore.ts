@@ -41,9 +41,12 @@ export function restore(
   });
   const envelopes = new RestoredEnvelopes(spending.now());
   for (const stored of budget.envelopes) envelopes.add(shelf.require(stored.category), stored);
+  const recorded = new Set(budget.transactions.map(({ id }) => id));
   const holds = budget.commits.map((commit): LedgerRecord => {
+    // A crash came between its transaction and its end: what it cost is in its envelope already.
+    if (recorded.has(commit.id)) return { kind: 'hold', hold: settledHold(commit) };
     const rule = shelf.find(commit.category);
-    return { kind: 'hold', hold: holdOf(commit, rule, envelopes, settings.commitTtlMs) };
+    return { kind: 'hold', hold: openHold(commit, rule, envelopes, settings.commitTtlMs) };
   });
   const charges = budget.transactions
     .toSorted((a, b) => a.timestamp.getTime() - b.timestamp.getTime())
@@ -87,16 +90,21 @@ class RestoredEnvelopes {
   }
 }
 
-function holdOf(
+function settledHold(commit: PendingCommit): HoldRecord {
+  const open = openHold(commit, null, null, 0);
+  return { ...open, state: 'settled', resolvedAtMs: commit.createdAt.getTime() };
+}
+
+function openHold(
   commit: PendingCommit,
   rule: EnvelopeRule | null,
-  envelopes: RestoredEnvelopes,
+  envelopes: RestoredEnvelopes | null,
   ttlMs: number,
 ): HoldRecord {
   const { id, amount, createdAt, expiresAt } = commit;
   const unit = rule?.unit ?? unitFor(amount);
   const steps = stepsUp(amount, unit, MAX_AMOUNT_STEPS);
-  const envelope = envelopes.of(commit, rule);
+  const envelope = envelopes?.of(commit, rule) ?? null;
   if (envelope !== null) envelope.held += steps;
   return {
     id,

@@ -7,7 +7,7 @@ export type Period = 'hourly' | 'daily' | 'weekly' | 'monthly' | 'total';
 /** What an envelope is to be. */
 export interface EnvelopeConfig {
   /** Default: a new UUIDv7. 1 to 1,024 characters. */
-  readonly id?: string;
+  readonly id?: string | undefined;
   /** What the money is for, 1 to 1,024 characters: `'llm-inference'`. One envelope each. */
   readonly category: string;
   /** The most that a period may cost: above 0, at most 9,007,199,254,740.991. */
@@ -93,11 +93,11 @@ export interface Transaction {
 
 /** Which transactions: all that fit every field that is given. Both ends belong to it. */
 export interface TransactionFilter {
-  readonly category?: string;
-  readonly since?: Date;
-  readonly until?: Date;
-  readonly minAmount?: number;
-  readonly maxAmount?: number;
+  readonly category?: string | undefined;
+  readonly since?: Date | undefined;
+  readonly until?: Date | undefined;
+  readonly minAmount?: number | undefined;
+  readonly maxAmount?: number | undefined;
 }
 
 /** How far an envelope is used. */

@@ -307,10 +307,10 @@ test('transactions are listed by what a filter asks for, the oldest first', () =
     enforcer.getTransactions(filter).map(({ amount }) => amount);
   expect(amounts()).toEqual([1, 2, 3, 4, 5]);
   expect(amounts({ category: 'llm' })).toEqual([1, 3, 5]);
-  expect(amounts({ since: times[2] as Date })).toEqual([3, 4, 5]);
-  expect(amounts({ until: times[2] as Date })).toEqual([1, 2, 3]);
+  expect(amounts({ since: times[2] })).toEqual([3, 4, 5]);
+  expect(amounts({ until: times[2] })).toEqual([1, 2, 3]);
   expect(amounts({ minAmount: 2, maxAmount: 4 })).toEqual([2, 3, 4]);
-  expect(amounts({ category: 'web', since: times[1] as Date, maxAmount: 3 })).toEqual([2]);
+  expect(amounts({ category: 'web', since: times[1], maxAmount: 3 })).toEqual([2]);
   expect(amounts({ category: 'none' })).toEqual([]);
   expect(() => amounts({ since: new Date('never') })).toThrow(/since/);
   expect(() => amounts({ minAmount: Number.NaN })).toThrow(/minAmount/);

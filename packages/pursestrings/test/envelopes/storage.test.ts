@@ -1,14 +1,6 @@
 import fc from 'fast-check';
-import { describe, expect, it, test } from 'vitest';
-import {
-  BudgetEnforcer,
-  BudgetExceededError,
-  type BudgetStorage,
-  MemoryStorage,
-  type PendingCommit,
-  type SpendingEnvelope,
-  type Transaction,
-} from '../../src/envelopes/index.ts';
+import { describe, expect, it } from 'vitest';
+import { BudgetEnforcer, BudgetExceededError } from '../../src/envelopes/index.ts';
 import { StoreError } from '../../src/index.ts';
 import { manualClock } from '../../src/testing/index.ts';
 import { type Database, JsonStorage } from './json-storage.ts';
@@ -153,6 +145,29 @@ describe('a storage of the user', () => {
       { id: 't', category: 'llm', amount: 0.3, timestamp: new Date(since) },
     ]);
     expect(enforcer.settle('c', 1)).toMatchObject({ category: 'llm', amount: 1 });
+  });
+
+  it('that a crash left a settled commit in does not let it be settled once more', async () => {
+    const clock = manualClock();
+    const database: Database = new Map();
+    let isDown = false;
+    const storage = new JsonStorage(database, (call) => {
+      if (isDown && call === 'deleteCommit') throw new Error('power loss');
+    });
+    const before = await BudgetEnforcer.open({ clock }, storage);
+    before.createEnvelope(LLM);
+    const commitId = String(before.commit('llm', 4).commitId);
+    await before.flush();
+    isDown = true;
+    before.settle(commitId, 3);
+    await expect(before.flush()).rejects.toThrow(/the end of a commit/);
+    const after = await BudgetEnforcer.open({ clock }, new JsonStorage(database));
+    expect(after.utilization('llm')).toMatchObject({ spent: 3, committed: 0 });
+    expect(after.settle(commitId, 3)).toMatchObject({ id: commitId, amount: 3 });
+    expect(() => after.settle(commitId, 2)).toThrow(/already stands for/);
+    expect(after.getTransactions()).toHaveLength(1);
+    after.release(commitId);
+    expect(after.utilization('llm')).toMatchObject({ spent: 3, committed: 0 });
   });
 
   it.each([
@@ -388,81 +403,4 @@ describe('namespaces in one storage', () => {
     const named = await BudgetEnforcer.open({ namespace: 'default' }, new JsonStorage(database));
     expect(named.utilization('llm').spent).toBe(0);
   });
-});
-
-describe('a memory storage', () => {
-  it('is there at once, and holds copies', async () => {
-    const storage = new MemoryStorage();
-    const enforcer = new BudgetEnforcer({}, storage);
-    const { id } = enforcer.createEnvelope(LLM);
-    const { id: recorded } = enforcer.record('llm', 4);
-    const { commitId } = enforcer.commit('llm', 5);
-    expect(enforcer.check('llm', 2).permitted).toBe(false);
-    expect(await storage.getEnvelope(id)).toMatchObject({ spent: 4, committed: 5 });
-    expect(await storage.getEnvelopeByCategory('llm')).toMatchObject({ id });
-    expect(await storage.getCommit(String(commitId))).toMatchObject({ amount: 5 });
-    expect(await storage.listTransactions()).toMatchObject([{ id: recorded, amount: 4 }]);
-    const listed = await storage.listEnvelopes();
-    Object.assign(listed[0] as SpendingEnvelope, { spent: 0 });
-    expect(await storage.getEnvelope(id)).toMatchObject({ spent: 4 });
-    expect(new BudgetEnforcer({}, storage).check('llm', 2).permitted).toBe(false);
-    enforcer.createEnvelope(LLM);
-    expect(await storage.listEnvelopes()).toHaveLength(1);
-    expect(await storage.getEnvelope(id)).toBeNull();
-    expect(await storage.getCommit('unknown')).toBeNull();
-  });
-
-  it('keeps the newest transactions, and may be extended', async () => {
-    const saved: unknown[] = [];
-    class Watched extends MemoryStorage {
-      override async saveTransaction(transaction: Transaction): Promise<void> {
-        saved.push(transaction.amount);
-        return super.saveTransaction(transaction);
-      }
-    }
-    const storage: BudgetStorage = new Watched({ maxTransactions: 2 });
-    const enforcer = new BudgetEnforcer({}, storage);
-    enforcer.createEnvelope(LLM);
-    for (const amount of [1, 2, 3]) enforcer.record('llm', amount);
-    await enforcer.flush();
-    expect(saved).toEqual([1, 2, 3]);
-    expect((await storage.listTransactions()).map(({ amount }) => amount)).toEqual([2, 3]);
-  });
-});
-
-test('a storage of fixed columns restores what its columns hold', async () => {
-  const rows = { envelopes: new Map(), transactions: new Map(), commits: new Map() };
-  const pick = <T extends object>(from: T, fields: string[]): T =>
-    Object.fromEntries(fields.map((field) => [field, Reflect.get(from, field)])) as T;
-  const storage: BudgetStorage = {
-    getEnvelope: async (id) => rows.envelopes.get(id) ?? null,
-    getEnvelopeByCategory: async (category) =>
-      [...rows.envelopes.values()].findLast((row: SpendingEnvelope) => row.category === category) ??
-      null,
-    saveEnvelope: async (envelope) => {
-      const fields = ['id', 'category', 'limit', 'period', 'spent', 'committed', 'periodStart'];
-      rows.envelopes.set(envelope.id, pick(envelope, [...fields, 'suspended']));
-    },
-    listEnvelopes: async () => [...rows.envelopes.values()],
-    saveTransaction: async (transaction) => {
-      const fields = ['id', 'category', 'amount', 'description', 'timestamp', 'envelopeId'];
-      rows.transactions.set(transaction.id, pick(transaction, fields));
-    },
-    listTransactions: async () => [...rows.transactions.values()],
-    saveCommit: async (commit: PendingCommit) => {
-      rows.commits.set(commit.id, pick(commit, ['id', 'category', 'amount', 'createdAt']));
-    },
-    getCommit: async (id) => rows.commits.get(id) ?? null,
-    deleteCommit: async (id) => void rows.commits.delete(id),
-    listCommits: async () => [...rows.commits.values()],
-  };
-  const clock = manualClock();
-  const before = await BudgetEnforcer.open({ clock }, storage);
-  before.createEnvelope(LLM);
-  before.record('llm', 4);
-  before.commit('llm', 3);
-  await before.flush();
-  const copy = { ...storage };
-  const after = await BudgetEnforcer.open({ clock }, copy);
-  expect(everythingOf(after)).toEqual(everythingOf(before));
 });
