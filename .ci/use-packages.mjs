@@ -1,6 +1,7 @@
 // Run inside a project that has nothing but the packed packages: every entry point must work there.
 import assert from 'node:assert/strict';
 import { openPurse } from 'pursestrings';
+import { BudgetService, runAgent } from 'pursestrings/agents';
 import { BudgetEnforcer } from 'pursestrings/envelopes';
 import { guard, spendReport } from 'pursestrings/guard';
 import { L402Client } from 'pursestrings/l402';
@@ -50,6 +51,14 @@ const payer = new L402Client({
 });
 assert.equal((await payer.fetch('data:text/plain,free')).status, 200);
 assert.equal(payer.spendingReport()?.total, 0);
+
+const budget = new BudgetService(new Map([['orchestrator.budget.dailyTokenLimit', 100]]));
+await runAgent(budget.purse, { agent: 'a1', share: { tokens: 60 } }, async () => {
+  await (await budget.purse.reserve({ tokens: 60 })).settle();
+});
+budget.recordUsage('a1', 't1', 30, 10);
+assert.equal(budget.canSpawnAgent().reason, 'Daily token budget exceeded (100/100)');
+await budget.close();
 
 for (const store of ['memory:', 'sqlite:./envelopes.db']) {
   const enforcer = new BudgetEnforcer({ store });

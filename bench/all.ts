@@ -5,6 +5,7 @@ for (const name of [
   'memory',
   'sqlite',
   'flat',
+  'agents',
   'envelopes',
   'metered-fetch',
   'estimates',

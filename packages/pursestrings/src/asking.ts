@@ -41,6 +41,21 @@ export class Asking {
       : answer;
   }
 
+  /**
+   * Asks several operations in one step: nobody else's comes between them. One whose plan turns out
+   * to be out of date is then asked by itself.
+   */
+  async askTogether(planOperations: readonly PlanOperation[]): Promise<readonly Answer[]> {
+    const operations = planOperations.map((planOperation) => planOperation(this.revision));
+    const answers = await this.queue.together(operations);
+    const last: Answer[] = [];
+    for (const [index, answer] of answers.entries()) {
+      const planOperation = planOperations[index] as PlanOperation;
+      last.push(wantsNewPlan(answer) ? await this.#askOn(answer, planOperation) : answer);
+    }
+    return last;
+  }
+
   /** Waits until every operation under way has its answer. */
   async finish(): Promise<void> {
     while (this.queue.pending > 0 || this.#underWay > 0) {

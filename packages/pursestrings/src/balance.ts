@@ -32,8 +32,8 @@ export interface Balance {
 
 /** Which balances. */
 export interface BalancesQuery {
-  /** Only this limit's. */
-  readonly limit?: string;
+  /** Only this limit's, or those of each of these. */
+  readonly limit?: string | readonly string[];
   /** Only those that a spend with these labels could draw on. */
   readonly labels?: Labels;
 }
@@ -53,6 +53,31 @@ export async function* readBalances(
       after = page.next;
     } while (after !== null);
   }
+}
+
+/** The same at one moment, as nearly as several readings can be: with the policy's revision in the store. */
+export async function readBalancesAtOnce(
+  store: LedgerStore,
+  rulebook: Rulebook,
+  query: BalancesQuery,
+  nowMs: number,
+): Promise<{ readonly balances: readonly Balance[]; readonly revisions: ReadonlySet<number> }> {
+  const revisions = new Set<number>();
+  const shelves = [...askedShelves(rulebook, query, nowMs)];
+  const lists = await Promise.all(
+    shelves.map(async (asked) => {
+      const balances: Balance[] = [];
+      let after: string | null = null;
+      do {
+        const page = await store.readBalances(nextPage(asked, after));
+        revisions.add(page.revision);
+        balances.push(...balancesOn(asked, page.items));
+        after = page.next;
+      } while (after !== null);
+      return balances;
+    }),
+  );
+  return { balances: lists.flat(), revisions };
 }
 
 /** The same of a store inside the process. */
@@ -88,7 +113,7 @@ function* askedShelves(
   nowMs: number,
 ): Generator<Shelf> {
   for (const rule of rules) {
-    if (limit !== undefined && rule.limit.name !== limit) continue;
+    if (limit !== undefined && !isNamed(rule.limit.name, limit)) continue;
     if (!couldMatch(rule, labels)) continue;
     const window = rule.findWindow(nowMs);
     for (const { terms, keyPrefix } of rule.caps) {
@@ -96,6 +121,10 @@ function* askedShelves(
       yield { rule, terms, window, query, labels, units };
     }
   }
+}
+
+function isNamed(name: string, asked: string | readonly string[]): boolean {
+  return typeof asked === 'string' ? name === asked : asked.includes(name);
 }
 
 function nextPage({ query }: Shelf, after: string | null): BalanceQuery {

@@ -1,7 +1,9 @@
 import type { Asking } from './asking.ts';
 import type { Charge } from './charge.ts';
+import type { ChargeOperation } from './ledger/records.ts';
 import type { News } from './news.ts';
 import { refusalOf } from './refusal.ts';
+import type { Share } from './share.ts';
 import type { SpendOperations, Unheld } from './spend-operations.ts';
 
 /** Records spends that were not held. */
@@ -16,9 +18,12 @@ export class Charging {
     this.#news = news;
   }
 
-  /** Records a spend by a plan that is made anew while the policy changes under it. */
-  async charge(unheld: Unheld): Promise<Charge> {
-    const asking = this.#asking.ask((revision) => this.#operations.charge(unheld, revision));
+  /** Records a spend, out of a share if need be, by a plan that is made anew while the policy changes. */
+  async charge(unheld: Unheld, share?: Share): Promise<Charge> {
+    const planned = (revision: number | null): ChargeOperation =>
+      this.#operations.charge(unheld, revision);
+    const asking =
+      share === undefined ? this.#asking.ask(planned) : share.charge(unheld.amounts, planned);
     const answer = asking instanceof Promise ? await asking : asking;
     if (answer.kind !== 'charged') throw refusalOf(unheld.id, answer, this.#operations.units);
     return this.#news.charged(answer.charge, answer.replayed);

@@ -69,6 +69,41 @@ export function uncoveredDenial(labels: Labels, amounts: StepAmounts, units: Uni
   return policyDenial('uncovered', labels, amounts, units, message);
 }
 
+/** Says that a spend is more than what a share of somebody's money has left. */
+export function shareDenial(
+  labels: Labels,
+  asked: {
+    readonly unit: string;
+    readonly sizeSteps: number;
+    readonly leftSteps: number;
+    readonly steps: number;
+  },
+  units: Units,
+): Denial {
+  const decimals = units.get(asked.unit)?.decimals ?? 0;
+  const leftSteps = Math.max(0, asked.leftSteps);
+  const left = `${toDecimalText(leftSteps, decimals)} of ${toDecimalText(asked.sizeSteps, decimals)}`;
+  const whose = describeLabels(labels);
+  return {
+    reason: 'exceeds',
+    limit: SHARE_LIMIT,
+    unit: asked.unit,
+    labels,
+    cap: toDecimal(asked.sizeSteps, decimals),
+    spent: toDecimal(asked.sizeSteps - leftSteps, decimals),
+    held: 0,
+    requested: toDecimal(asked.steps, decimals),
+    available: toDecimal(leftSteps, decimals),
+    resetsAt: null,
+    message:
+      `The share of ${whose}: ${toDecimalText(asked.steps, decimals)} ${asked.unit} asked, ` +
+      `${left} left; give the run a larger share.`,
+  };
+}
+
+/** What the share of a run is called among limits. */
+const SHARE_LIMIT = 'share';
+
 /** Writes labels for people: `agent=a1, task=t9`, or `every spend` for none. */
 export function describeLabels(labels: Labels): string {
   const parts = Object.entries(labels).map(

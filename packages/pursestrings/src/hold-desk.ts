@@ -3,7 +3,13 @@ import { type Charge, toCharge } from './charge.ts';
 import type { Charging } from './charging.ts';
 import { HoldNotFoundError } from './errors.ts';
 import type { FailOpen } from './fail-open.ts';
-import { Hold, type RenameOptions, type SettleOptions, type WatchedHold } from './hold.ts';
+import {
+  Hold,
+  type HoldKeeper,
+  type RenameOptions,
+  type SettleOptions,
+  type WatchedHold,
+} from './hold.ts';
 import type { HoldWatch } from './hold-watch.ts';
 import type { Amounts } from './ledger/amount.ts';
 import { actualAmounts, settleRow } from './ledger/charge-row.ts';
@@ -100,12 +106,17 @@ export class HoldDesk implements TrackedHolds {
     return answer.expiresAtMs;
   }
 
-  async rename(record: HoldRecord, id: string, { ttlMs }: RenameOptions): Promise<Hold> {
+  async rename(
+    record: HoldRecord,
+    id: string,
+    { ttlMs }: RenameOptions,
+    keeper: HoldKeeper = this,
+  ): Promise<Hold> {
     checkNewId(record.id, id);
     if (ttlMs !== undefined) checkTtl('ttlMs', ttlMs);
     const asked = { kind: 'rename', id: record.id, newId: id, ttlMs: ttlMs ?? null } as const;
     const answer = await this.#context.asking.ask(() => asked);
-    if (answer.kind === 'held') return new Hold(answer.hold, this, answer.replayed);
+    if (answer.kind === 'held') return new Hold(answer.hold, keeper, answer.replayed);
     // A conflict is about the id that something stands under: this hold's, or the new one.
     const about = answer.kind === 'conflict' ? (answer.hold?.id ?? id) : record.id;
     throw refusalOf(about, answer, this.units);

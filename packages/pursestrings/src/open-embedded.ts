@@ -6,6 +6,7 @@ import { shown } from './ledger/invalid.ts';
 import { withLimits, withUnits } from './ledger/policy.ts';
 import { News } from './news.ts';
 import { PolicyDesk } from './policy-desk.ts';
+import { Purse } from './purse.ts';
 import { checkedSettings, type PurseOptions } from './purse-options.ts';
 import { SpendOperations } from './spend-operations.ts';
 import { type EmbeddedUrl, readStoreUrl } from './store-url.ts';
@@ -68,6 +69,22 @@ export function openEmbedded(options: EmbeddedOptions = {}): OpenedEmbedded {
     lease.release();
     throw error;
   }
+}
+
+/**
+ * Opens a purse in memory without waiting. It closes its store with itself.
+ *
+ * @throws InvalidOptionError, InvalidLimitError, InvalidUnitError: nothing was opened.
+ */
+export function openMemoryPurse(
+  options: Pick<EmbeddedOptions, 'clock' | 'limits' | 'retention' | 'units'>,
+): Purse {
+  const { clock, limits = [], retention, units = {} } = options;
+  const settings = checkedSettings({ limits });
+  const store = memory({ ...retention, ...(clock !== undefined && { clock }) });
+  const desk = PolicyDesk.openSync(store);
+  desk.changeSync((policy) => withLimits(withUnits(policy, units), limits, settings.timeZone));
+  return new Purse(store, desk, settings, store);
 }
 
 /** A store that several may use. */

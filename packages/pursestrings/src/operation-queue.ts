@@ -122,6 +122,22 @@ export class OperationQueue {
   }
 
   /**
+   * Hands operations over as a batch of their own, and at once: a batch is one step of the store's,
+   * so that nobody gets between them. None of their ids may be under way.
+   */
+  async together(operations: readonly Operation[]): Promise<readonly Answer[]> {
+    this.#pending += operations.length;
+    try {
+      const applied = await this.#applyTogether(operations);
+      this.#applied(applied);
+      return applied.answers;
+    } finally {
+      this.#pending -= operations.length;
+      this.#noteIdle();
+    }
+  }
+
+  /**
    * Where operations have come one by one, the first of a moment is asked at once: waiting for
    * others would gain nothing. Those that come in the same moment make the next batch. A loop that
    * only spends must not keep timers and sockets from their turn, so that is done so often in a row.
@@ -264,6 +280,20 @@ export class OperationQueue {
     return inTime((signal) => this.#store.apply(operations, signal), operationTimeoutMs);
   }
 
+  async #applyTogether(operations: readonly Operation[]): Promise<Applied> {
+    if (this.#embedded !== undefined) return this.#store.apply(operations);
+    // It may be asked again, and then a fresh id is fresh no more; a replay of it is the first asking.
+    const asked = operations.map(asKnown);
+    const ask = (signal: AbortSignal): Promise<Applied> => this.#store.apply(asked, signal);
+    const applied = await askUntilAnswered(ask, this.#patience);
+    const answers = applied.answers.map((answer, index) => {
+      const operation = operations[index] as Operation;
+      const made = 'fresh' in operation && operation.fresh;
+      return made && 'replayed' in answer ? { ...answer, replayed: false } : answer;
+    });
+    return { ...applied, answers };
+  }
+
   /** What may be asked again comes first then, in the order it has. */
   #failed(batch: readonly Waiting[], error: unknown): void {
     if (this.#embedded !== undefined) return this.#rejectAll(batch, error);
@@ -296,9 +326,12 @@ export class OperationQueue {
 
 /** An operation that was asked before may be known under its id by now. */
 function operationToAsk({ operation, lost }: Waiting): Operation {
-  return lost && 'fresh' in operation && operation.fresh
-    ? { ...operation, fresh: false }
-    : operation;
+  return lost ? asKnown(operation) : operation;
+}
+
+/** The same operation, whose id may be known. */
+function asKnown(operation: Operation): Operation {
+  return 'fresh' in operation && operation.fresh ? { ...operation, fresh: false } : operation;
 }
 
 /**

@@ -1,6 +1,9 @@
+import { surroundings } from './ambient-labels.ts';
 import { InvalidOptionError, InvariantError, StoreError } from './errors.ts';
-import { type Planner, planner } from './ledger/plan.ts';
+import type { Labels } from './ledger/labels.ts';
+import { joinPlans, type Plan, type Planner, planner } from './ledger/plan.ts';
 import { compilePolicy, type Policy, type Rulebook, samePolicy } from './ledger/policy.ts';
+import type { StepAmounts } from './ledger/unit.ts';
 import { type EmbeddedStore, isEmbedded, type LedgerStore } from './stores/store.ts';
 
 /** The most characters of a policy, written as JSON. */
@@ -36,8 +39,22 @@ export class PolicyDesk {
     return this.#rulebook;
   }
 
-  get plan(): Planner {
-    return this.#plan;
+  /**
+   * Plans a spend. What is spent inside the work of an agent that another one started inside its own
+   * is the money of both: it falls in the envelopes of either, in each of them once.
+   */
+  plan(
+    amounts: StepAmounts,
+    labels: Labels,
+    nowMs: number,
+    ancestors: readonly Labels[] = surroundings().ancestors,
+  ): Plan {
+    const own = this.#plan(amounts, labels, nowMs);
+    if (ancestors.length === 0) return own;
+    return joinPlans(
+      own,
+      ancestors.map((theirs) => this.#plan(amounts, theirs, nowMs)),
+    );
   }
 
   /** Takes over the policy that stands in the store. */

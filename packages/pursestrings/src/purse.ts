@@ -1,3 +1,4 @@
+import { Backstage } from './backstage.ts';
 import { type Balance, type BalancesQuery, readBalances } from './balance.ts';
 import type { Charge } from './charge.ts';
 import { BudgetExceededError, ConflictError, InvalidLimitError, StoreError } from './errors.ts';
@@ -109,6 +110,7 @@ export class Purse implements AsyncDisposable {
   readonly #spending: Spending;
   /** The purse that this one lays limits over: it closes this one too. */
   #base: Purse | null = null;
+  #backstage: Backstage | undefined;
   #closed = false;
 
   /** @internal Purses are opened by `openPurse`. */
@@ -477,6 +479,13 @@ export class Purse implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** What interfaces that stand on the purse need of it besides. @internal */
+  get backstage(): Backstage {
+    this.#assertOpen();
+    this.#backstage ??= new Backstage(this.#store, this.#desk, this.#spending, this.#settings);
+    return this.#backstage;
   }
 
   async #change(edit: (policy: Policy) => Policy): Promise<void> {

@@ -38,7 +38,8 @@ export interface TakeUpOptions {
 
 const MAX_ID_LENGTH = 256;
 export const MAX_DESCRIPTION_LENGTH = 4096;
-const MAX_TTL_MS = 400 * 86_400_000;
+/** The longest life of a hold, from now. */
+export const MAX_TTL_MS: number = 400 * 86_400_000;
 
 /** Checks the options of a spend. @throws InvalidOptionError that names the option. */
 export function checkSpendOptions(options: ReserveOptions): void {

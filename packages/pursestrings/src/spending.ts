@@ -1,6 +1,7 @@
-import { labelsAround } from './ambient-labels.ts';
+import { labelsAround, type Surroundings, surroundings } from './ambient-labels.ts';
 import { Asking } from './asking.ts';
 import type { Charge } from './charge.ts';
+import { DrawnHolds } from './drawn-holds.ts';
 import { Charging } from './charging.ts';
 import type { Denial, Denials } from './denial.ts';
 import type { Announcer } from './events.ts';
@@ -21,6 +22,8 @@ import type { Patience } from './patience.ts';
 import type { PolicyDesk } from './policy-desk.ts';
 import { refusalOf } from './refusal.ts';
 import { chargeSteps, knowsUnits, spendSteps } from './spend-amounts.ts';
+import type { Share } from './share.ts';
+import { type Shared, Shares } from './shares.ts';
 import { checkSpend } from './spend-check.ts';
 import { type PlanningSettings, SpendOperations } from './spend-operations.ts';
 import { type ChargeOptions, checkSpendOptions, type ReserveOptions } from './spend-options.ts';
@@ -52,6 +55,7 @@ export class Spending {
   readonly #charging: Charging;
   readonly #holds: HoldDesk;
   readonly #untracked: UntrackedHolds;
+  readonly #shares: Shares;
   #synchronous: EmbeddedSpending | undefined;
 
   constructor(
@@ -90,6 +94,7 @@ export class Spending {
       failOpen,
     });
     this.#untracked = new UntrackedHolds(this.#holds);
+    this.#shares = new Shares({ asking, desk, operations, news, now });
   }
 
   get units(): Units {
@@ -124,27 +129,34 @@ export class Spending {
   ): Promise<Reserved> {
     checkSpendOptions(options);
     options.signal?.throwIfAborted();
+    surroundings().signal?.throwIfAborted();
     if (!knowsUnits(amounts, this.units)) await this.#desk.reload();
     const asked = spendSteps(amounts, this.units);
     const who = labelSet(labelsAround(labels));
     const reservation = { id: options.id ?? newId(), amounts: asked, labels: who, options };
+    const share = this.#shares.around(asked);
     let plan: Plan | undefined;
     const planned = (): ReserveOperation => {
       plan = this.#operations.plan(reservation);
       return this.#operations.reserve(reservation, plan);
     };
     const asking =
-      this.#failOpen === undefined
-        ? this.#asking.ask(planned)
-        : this.#askUnlessDown(this.#failOpen, planned);
+      share !== undefined
+        ? share.draw(reservation.id, asked, planned)
+        : this.#failOpen === undefined
+          ? this.#asking.ask(planned)
+          : this.#askUnlessDown(this.#failOpen, planned);
     const answer = asking instanceof Promise ? await asking : asking;
     switch (answer.kind) {
       case 'held':
         if (!answer.replayed) this.#news.countHold('taken');
-        if (options.signal?.aborted === true) return this.#giveUp(answer, options.signal);
-        return { ok: true, hold: new Hold(answer.hold, this.#holds, answer.replayed) };
-      case 'denied': {
-        const denials = this.#operations.denials(answer, reservation, plan);
+        return this.#admitted(answer, share, options.signal);
+      case 'denied':
+      case 'over_share': {
+        const denials: Denials =
+          answer.kind === 'over_share'
+            ? [answer.denial]
+            : this.#operations.denials(answer, reservation, plan);
         if (options.tentative !== true) this.#news.denied(denials);
         return { ok: false, denials };
       }
@@ -167,14 +179,14 @@ export class Spending {
     const who = labelSet(labelsAround(labels));
     const { id = newId(), description } = options;
     const fresh = options.id === undefined;
-    return this.#charging.charge({
-      id,
-      fresh,
-      amounts: spent,
-      labels: who,
-      description,
-      late: false,
-    });
+    const unheld = { id, fresh, amounts: spent, labels: who, description, late: false };
+    return this.#charging.charge(unheld, this.#shares.around(spent));
+  }
+
+  /** Sets money aside for work that makes spends of its own. */
+  async openShare(amounts: Amounts, around: Surroundings, ttlMs: number): Promise<Shared> {
+    if (!knowsUnits(amounts, this.units)) await this.#desk.reload();
+    return this.#shares.open(chargeSteps(amounts, this.units), around, ttlMs);
   }
 
   /** Takes up a hold by its id: an open one, or also one that expired and is unresolved since. */
@@ -212,6 +224,8 @@ export class Spending {
     const asked = spendSteps(amounts, this.units);
     const who = labelSet(labelsAround(labels));
     await this.resolveDue();
+    const short = this.#shares.around(asked)?.denialOf(asked);
+    if (short !== undefined) return [short];
     return checkSpend(asked, who.labels, {
       store: this.#store,
       desk: this.#desk,
@@ -272,13 +286,16 @@ export class Spending {
     };
   }
 
-  /** Lets go of a hold whose caller has given up in the meantime, unless it was taken before. */
-  async #giveUp(
+  /** Hands a hold out, or lets go of it when its caller has given up, unless it was taken before. */
+  async #admitted(
     { hold, replayed }: Extract<Answer, { kind: 'held' }>,
-    signal: AbortSignal,
-  ): Promise<never> {
+    share: Share | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<Reserved> {
+    const keeper = share === undefined ? this.#holds : new DrawnHolds(this.#holds, share);
+    if (signal?.aborted !== true) return { ok: true, hold: new Hold(hold, keeper, replayed) };
     if (!replayed) {
-      await this.#holds.release(hold).catch((error: unknown) => this.#holds.failed(error));
+      await keeper.release(hold).catch((error: unknown) => this.#holds.failed(error));
     }
     throw signal.reason;
   }
@@ -287,7 +304,7 @@ export class Spending {
     if (this.#embedded === undefined) this.#clock.note(applied.nowMs);
     for (const expiry of applied.expiries) {
       this.#watch.expire(expiry.hold.id);
-      this.#news.expired(expiry);
+      if (!this.#shares.noteExpiry(expiry)) this.#news.expired(expiry);
     }
   }
 

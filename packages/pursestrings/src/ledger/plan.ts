@@ -42,6 +42,19 @@ export function planner(rulebook: Rulebook): Planner {
   };
 }
 
+/**
+ * Joins the plan of a spend with those it has for others who pay too: their envelopes are added,
+ * each once. Occupied units are no money, and are taken by the one who works.
+ */
+export function joinPlans(own: Plan, others: readonly Plan[]): Plan {
+  const lines = new Map(own.lines.map((line) => [line.key, line]));
+  for (const line of others.flatMap((other) => other.lines)) {
+    if (!line.terms.occupied && !lines.has(line.key)) lines.set(line.key, line);
+  }
+  const freeze = own.freeze ?? others.find((other) => other.freeze !== undefined)?.freeze;
+  return { lines: [...lines.values()], uncovered: lines.size === 0, freeze };
+}
+
 /** The labels of an envelope, as an object. */
 export function envelopeLabels(each: readonly string[], values: readonly string[]): Labels {
   return Object.fromEntries(each.map((label, index) => [label, values[index] ?? '']));

@@ -58,6 +58,7 @@ interface Ledger {
   readonly book: MemoryBook;
   readonly notes: MemoryNotes;
   policy: Policy;
+  changes: number;
 }
 
 /** What the stores of all ledgers in one memory share. */
@@ -85,6 +86,7 @@ class MemoryStore implements EmbeddedStore {
       book: new MemoryBook(options),
       notes: new MemoryNotes(),
       policy: EMPTY_POLICY,
+      changes: 0,
     };
     shared.ledgers.set(ledger, this.#mine);
   }
@@ -109,6 +111,10 @@ class MemoryStore implements EmbeddedStore {
     return this.#clock.now();
   }
 
+  changeCount(): number {
+    return this.#mine.changes;
+  }
+
   applySync(operations: readonly Operation[]): Applied {
     const nowMs = this.#clock.now();
     const book = this.#book;
@@ -120,6 +126,7 @@ class MemoryStore implements EmbeddedStore {
     }
     const answers = applyAll(operations, book, nowMs, expiries);
     book.forget(nowMs);
+    if (operations.length + expiries.length > 0) this.#mine.changes += 1;
     return { answers, expiries, nowMs };
   }
 
@@ -175,6 +182,7 @@ class MemoryStore implements EmbeddedStore {
       const revision = expectedRevision + 1;
       this.#mine.policy = { ...structuredClone(policy), revision };
       this.#book.revision = revision;
+      this.#mine.changes += 1;
     }
     return this.#mine.policy;
   }
@@ -191,6 +199,7 @@ class MemoryStore implements EmbeddedStore {
     const book = this.#book;
     if (this.#mine.policy.revision !== revision) return false;
     for (const record of records) book.write(record);
+    this.#mine.changes += 1;
     return true;
   }
 

@@ -104,6 +104,10 @@ class SqliteStore implements EmbeddedStore {
     return this.#clock.now();
   }
 
+  changeCount(): number {
+    return this.#file.runSync((connection) => this.#mine.changeCount(connection));
+  }
+
   apply(operations: readonly Operation[]): Promise<Applied> {
     return this.#file.run((connection) => this.#mine.apply(connection, operations, this.#clock));
   }

@@ -151,6 +151,11 @@ export interface EmbeddedStore extends LedgerStore {
   forLedger(ledger: string): EmbeddedStore;
   /** The store's time, in epoch milliseconds. */
   now(): number;
+  /**
+   * A number that has become another one when anything in the ledger may have changed since, by whomever,
+   * but for holds that have come due and are not resolved yet. It is cheap to ask for.
+   */
+  changeCount(): number;
   applySync(operations: readonly Operation[]): Applied;
   /** The same where it needs no waiting for others; `null`, with nothing done, where it would. */
   applyAtOnce(operations: readonly Operation[]): Applied | null;

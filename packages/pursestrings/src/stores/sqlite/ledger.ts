@@ -31,6 +31,9 @@ export class SqliteLedger {
   #book: SqliteBook | undefined;
   #id = 0;
   #dataVersion: unknown;
+  /** What this connection has written, and the version of what others have, as they were last seen. */
+  #changes = 0;
+  #seenVersion: unknown;
 
   constructor(name: string, retention: Retention) {
     this.#name = name;
@@ -53,6 +56,13 @@ export class SqliteLedger {
     return this.#id;
   }
 
+  changeCount(connection: Connection): number {
+    const { dataVersion } = connection;
+    if (dataVersion !== this.#seenVersion) this.#changes += 1;
+    this.#seenVersion = dataVersion;
+    return this.#changes;
+  }
+
   apply(connection: Connection, operations: readonly Operation[], clock: Clock): Applied {
     const book = this.#bookOn(connection);
     const beforeMs = clock.now();
@@ -73,7 +83,7 @@ export class SqliteLedger {
     operations: readonly Operation[],
     clock: Clock,
   ): Applied {
-    return this.#batch(connection, book, () => {
+    const applied = this.#batch(connection, book, () => {
       const nowMs = clock.now();
       const expiries: Expiry[] = [];
       book.forget(nowMs, operations.length);
@@ -85,6 +95,8 @@ export class SqliteLedger {
       book.flush();
       return { answers, expiries, nowMs };
     });
+    if (operations.length + applied.expiries.length > 0) this.#changes += 1;
+    return applied;
   }
 
   /** True when denials wait for something else to be written. */
@@ -184,6 +196,7 @@ export class SqliteLedger {
   writePolicy(connection: Connection, policy: Policy, expectedRevision: number): Policy {
     const ledger = this.id(connection);
     this.#book?.policyWritten();
+    this.#changes += 1;
     return connection.transaction(() => {
       connection
         .statement(
@@ -201,6 +214,7 @@ export class SqliteLedger {
     revision: number,
   ): boolean {
     const book = this.#bookOn(connection);
+    this.#changes += 1;
     return this.#batch(connection, book, () => {
       if (book.revision !== revision) return false;
       for (const record of records) book.write(record);

@@ -1,0 +1,77 @@
+import type { Charge } from './charge.ts';
+import type { Hold, HoldKeeper, RenameOptions, SettleOptions, WatchedHold } from './hold.ts';
+import type { HoldDesk } from './hold-desk.ts';
+import type { Amounts } from './ledger/amount.ts';
+import { actualAmounts } from './ledger/charge-row.ts';
+import type { HoldRecord } from './ledger/records.ts';
+import type { StepAmounts, Units } from './ledger/unit.ts';
+import type { Share } from './share.ts';
+import { settleSteps } from './spend-amounts.ts';
+
+/** Keeps holds that were cut out of a share: what they do not spend goes back to it. */
+export class DrawnHolds implements HoldKeeper {
+  readonly #holds: HoldDesk;
+  readonly #share: Share;
+
+  constructor(holds: HoldDesk, share: Share) {
+    this.#holds = holds;
+    this.#share = share;
+  }
+
+  get units(): Units {
+    return this.#holds.units;
+  }
+
+  async settle(
+    record: HoldRecord,
+    actual: Amounts | undefined,
+    options: SettleOptions,
+  ): Promise<Charge> {
+    const charge = await this.#holds.settle(record, actual, options);
+    await this.#giveBack(record, actualAmounts(record, settleSteps(actual, this.units)));
+    return charge;
+  }
+
+  async settleUnresolved(record: HoldRecord): Promise<void> {
+    await this.#holds.settleUnresolved(record);
+    await this.#giveBack(record, actualAmounts(record, NONE));
+  }
+
+  async release(record: HoldRecord): Promise<void> {
+    await this.#holds.release(record);
+    await this.#giveBack(record, NONE);
+  }
+
+  extend(record: HoldRecord, ttlMs: number): Promise<number> {
+    return this.#holds.extend(record, ttlMs);
+  }
+
+  async rename(record: HoldRecord, id: string, options: RenameOptions): Promise<Hold> {
+    const renamed = await this.#holds.rename(record, id, options, this);
+    this.#share.renamed(record.id, id);
+    return renamed;
+  }
+
+  now(): number {
+    return this.#holds.now();
+  }
+
+  watch(watched: WatchedHold): void {
+    this.#holds.watch(watched);
+  }
+
+  unwatch(watched: WatchedHold): void {
+    this.#holds.unwatch(watched);
+  }
+
+  failed(error: unknown): void {
+    this.#holds.failed(error);
+  }
+
+  /** The spend is recorded: what becomes of the share afterwards must not fail its caller. */
+  async #giveBack(record: HoldRecord, actual: StepAmounts): Promise<void> {
+    await this.#share.resolved(record.id, actual).catch((error: unknown) => this.failed(error));
+  }
+}
+
+const NONE: readonly never[] = [];
