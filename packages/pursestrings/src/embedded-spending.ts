@@ -2,7 +2,7 @@ import { contended, MAX_PLANS, MAX_PLANS_OF_CHARGES, wantsNewPlan } from './aski
 import { type Balance, type BalancesQuery, readBalancesSync } from './balance.ts';
 import { type Charge, toCharge } from './charge.ts';
 import type { Denial, Denials } from './denial.ts';
-import { InvalidLimitError, StoreError } from './errors.ts';
+import { StoreError } from './errors.ts';
 import type { SettleOptions } from './hold.ts';
 import type { Amounts } from './ledger/amount.ts';
 import type { LedgerRecord } from './ledger/audit.ts';
@@ -15,7 +15,7 @@ import {
   withFreeze,
   withLimits,
   withoutFreeze,
-  withoutLimit,
+  withoutNamedLimit,
 } from './ledger/policy.ts';
 import type {
   Answer,
@@ -277,10 +277,7 @@ export class EmbeddedSpending {
 
   /** Takes a limit out of the policy. @throws InvalidLimitError when there is none. */
   removeLimit(name: string): void {
-    this.changePolicy((policy) => {
-      if (policy.limits.some((limit) => limit.name === name)) return withoutLimit(policy, name);
-      throw new InvalidLimitError(name, 'name', 'is not a limit of this ledger');
-    });
+    this.changePolicy((policy) => withoutNamedLimit(policy, name));
   }
 
   freeze(where: Labels, reason?: string): void {

@@ -1,9 +1,8 @@
 import { Backstage } from './backstage.ts';
 import { type Balance, type BalancesQuery, readBalances } from './balance.ts';
 import type { Charge } from './charge.ts';
-import { BudgetExceededError, ConflictError, InvalidLimitError, StoreError } from './errors.ts';
-import type { EmbeddedSpending } from './embedded-spending.ts';
-import { Announcer, type PurseEvents } from './events.ts';
+import { BudgetExceededError, StoreError } from './errors.ts';
+import type { Announcer, PurseEvents } from './events.ts';
 import { askHealth, unhealthy } from './health.ts';
 import type { Hold } from './hold.ts';
 import type { Amounts } from './ledger/amount.ts';
@@ -16,16 +15,15 @@ import {
   withFreeze,
   withLimits,
   withoutFreeze,
-  withoutLimit,
+  withoutNamedLimit,
   withUnits,
 } from './ledger/policy.ts';
-import { type Report, reportRows, slotEnd, slotOf } from './ledger/report.ts';
+import type { Report } from './ledger/report.ts';
 import { checkedNote, checkNoteKey, type NoteOptions } from './notes.ts';
 import { overlayLimits } from './overlaid-limits.ts';
 import { inTime } from './patience.ts';
 import { PatientStore } from './patient-store.ts';
 import {
-  checkedLabelNames,
   checkedSettings,
   checkMs,
   type Health,
@@ -37,9 +35,10 @@ import {
   type PurseOptions,
   type PurseSettings,
   type ReportQuery,
-  timeOf,
 } from './purse-options.ts';
 import { PolicyDesk } from './policy-desk.ts';
+import { alreadyDone } from './refusal.ts';
+import { checkedReportQuery, readReport } from './reporting.ts';
 import {
   type ChargeOptions,
   checkDescription,
@@ -50,7 +49,7 @@ import {
 import { Spending } from './spending.ts';
 import { openStore } from './store-url.ts';
 import type { LedgerStore } from './stores/store.ts';
-import { observePurse } from './telemetry.ts';
+import { observedAnnouncer } from './telemetry.ts';
 import { type Verification, verifyLedger } from './verification.ts';
 
 /**
@@ -92,7 +91,8 @@ export async function openPurse(options: PurseOptions = {}): Promise<Purse> {
     return new Purse(store, desk, settings, opened);
   } catch (error) {
     // Why it was not opened matters more than a store that cannot be closed either.
-    if (opened !== null) await closeInTime(opened, settings.operationTimeoutMs);
+    const close = async (): Promise<void> => opened?.close();
+    await inTime(close, settings.operationTimeoutMs).catch(() => undefined);
     throw error;
   }
 }
@@ -119,7 +119,7 @@ export class Purse implements AsyncDisposable {
     desk: PolicyDesk,
     settings: PurseSettings,
     owned: LedgerStore | null,
-    announcer: Announcer = announcerOf(store),
+    announcer: Announcer = observedAnnouncer(store.ledger),
   ) {
     this.#store = store;
     this.#owned = owned;
@@ -204,7 +204,7 @@ export class Purse implements AsyncDisposable {
     options: ReserveOptions = {},
   ): Promise<T> {
     const hold = await this.reserve(amounts, labels, options);
-    if (hold.resolved) throw alreadyDone(hold);
+    if (hold.resolved) throw alreadyDone(hold.id);
     let result: T;
     try {
       result = await work(hold);
@@ -271,15 +271,9 @@ export class Purse implements AsyncDisposable {
   async report(query: ReportQuery = {}): Promise<Report> {
     this.#assertOpen();
     await this.#spending.resolveDue();
-    const sinceMs = slotOf(query.since === undefined ? 0 : timeOf('since', query.since));
-    const untilMs = slotEnd(
-      query.until === undefined ? this.#spending.now() + 1 : timeOf('until', query.until),
-    );
-    const by = checkedLabelNames(query.by ?? []);
+    const span = checkedReportQuery(query, this.#spending.now());
     await this.#desk.reload();
-    const totals = await this.#store.readTotals({ sinceMs, untilMs });
-    const rows = reportRows(totals, by, this.#desk.rulebook.units);
-    return { since: new Date(sinceMs), until: new Date(untilMs), ...rows };
+    return readReport(this.#store, span, this.#desk.rulebook.units);
   }
 
   /** Lists charges, newest first unless `order` says otherwise. */
@@ -314,16 +308,7 @@ export class Purse implements AsyncDisposable {
    * @throws InvalidLimitError when there is no such limit.
    */
   async removeLimit(name: string): Promise<void> {
-    await this.#change((policy) => {
-      if (!policy.limits.some((limit) => limit.name === name)) {
-        throw new InvalidLimitError(
-          name,
-          'name',
-          'is not a limit of this ledger; see limits() for those that are',
-        );
-      }
-      return withoutLimit(policy, name);
-    });
+    await this.#change((policy) => withoutNamedLimit(policy, name));
   }
 
   /**
@@ -430,26 +415,6 @@ export class Purse implements AsyncDisposable {
   }
 
   /**
-   * Announces a failure that no caller can be told of, as the purse's `error` event.
-   *
-   * @internal For adapters that must hand on an answer whatever becomes of its records.
-   */
-  failed(error: unknown): void {
-    this.#announcer.emit('error', error);
-  }
-
-  /**
-   * The same spending without waiting, for interfaces that are synchronous; `null` where the store is
-   * reached over a network.
-   *
-   * @internal
-   */
-  get synchronous(): EmbeddedSpending | null {
-    this.#assertOpen();
-    return this.#spending.synchronous;
-  }
-
-  /**
    * Says what a probe of a service needs to know, in bounded time. It does not throw when the store
    * fails: `ok` is false then, and `error` says why.
    *
@@ -483,8 +448,14 @@ export class Purse implements AsyncDisposable {
 
   /** What interfaces that stand on the purse need of it besides. @internal */
   get backstage(): Backstage {
-    this.#assertOpen();
-    this.#backstage ??= new Backstage(this.#store, this.#desk, this.#spending, this.#settings);
+    this.#backstage ??= new Backstage({
+      store: this.#store,
+      desk: this.#desk,
+      spending: this.#spending,
+      settings: this.#settings,
+      announcer: this.#announcer,
+      assertOpen: () => this.#assertOpen(),
+    });
     return this.#backstage;
   }
 
@@ -499,29 +470,10 @@ export class Purse implements AsyncDisposable {
   }
 }
 
-function announcerOf(store: LedgerStore): Announcer {
-  const announcer = new Announcer();
-  announcer.countHold = observePurse({ on: announcer.observe.bind(announcer) }, store.ledger);
-  return announcer;
-}
-
-async function closeInTime(store: LedgerStore, timeoutMs: number): Promise<void> {
-  await inTime(() => store.close(), timeoutMs).catch(() => undefined);
-}
-
 function purseClosed(): StoreError {
   return new StoreError(
     'STORE_UNAVAILABLE',
     'closed',
     'This purse is closed; open another with openPurse()',
-  );
-}
-
-function alreadyDone(hold: Hold): ConflictError {
-  return new ConflictError(
-    hold.id,
-    { hold: 'resolved', charge: null },
-    `The work of ${JSON.stringify(hold.id)} was done before: its hold is settled or released. ` +
-      `Give new work a new id`,
   );
 }

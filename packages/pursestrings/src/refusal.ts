@@ -30,6 +30,16 @@ export function denialsOf(
   }
 }
 
+/** What work is refused with whose hold is settled or released. */
+export function alreadyDone(id: string): ConflictError {
+  return new ConflictError(
+    id,
+    { hold: 'resolved', charge: null },
+    `The work of ${JSON.stringify(id)} was done before: its hold is settled or released. ` +
+      `Give new work a new id`,
+  );
+}
+
 /** What an answer that is not the one hoped for is thrown as. */
 export function refusalOf(id: string, answer: Answer, units: Units): Error {
   switch (answer.kind) {

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import type * as Api from '@opentelemetry/api';
 
 import type { Charge } from './charge.ts';
-import type { Announcer, PurseEvents } from './events.ts';
+import { Announcer, type PurseEvents } from './events.ts';
 
 /** `@opentelemetry/api`, as far as it is used here. */
 export type TelemetryApi = Pick<
@@ -117,6 +117,13 @@ function makeInstruments(meter: Api.Meter): PurseInstruments {
       description: 'Spends that were refused, by the first limit that refused them.',
     }),
   };
+}
+
+/** An announcer whose events are reported for a ledger too. */
+export function observedAnnouncer(ledger: string): Announcer {
+  const announcer = new Announcer();
+  announcer.countHold = observePurse({ on: announcer.observe.bind(announcer) }, ledger);
+  return announcer;
 }
 
 /**

@@ -313,7 +313,7 @@ function ownPurse({ clock }: BudgetServiceOptions): Purse {
 }
 
 function deskOf(purse: Purse, limits: readonly Limit[], maxTaskMs: number): BudgetDesk {
-  const spending = purse.synchronous;
+  const spending = purse.backstage.synchronous;
   if (spending === null) {
     return new SharedDesk(purse, () => purse.backstage.adopt(BUDGET_UNITS, limits), maxTaskMs);
   }

@@ -91,7 +91,21 @@ export function withLimits(policy: Policy, limits: readonly Limit[], timeZone: s
   return { ...policy, limits: [...byName.values()] };
 }
 
-/** Takes a limit out of the policy. Its envelopes stay, for the day it comes back. */
+/**
+ * Takes a limit out of the policy. Its envelopes stay, for the day it comes back.
+ *
+ * @throws InvalidLimitError when there is no such limit.
+ */
+export function withoutNamedLimit(policy: Policy, name: string): Policy {
+  if (policy.limits.some((limit) => limit.name === name)) return withoutLimit(policy, name);
+  throw new InvalidLimitError(
+    name,
+    'name',
+    'is not a limit of this ledger; see limits() for those that are',
+  );
+}
+
+/** The same where the limit may be gone already. */
 export function withoutLimit(policy: Policy, name: string): Policy {
   return { ...policy, limits: policy.limits.filter((limit) => limit.name !== name) };
 }

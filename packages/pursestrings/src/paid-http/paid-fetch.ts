@@ -224,7 +224,7 @@ function deskOf(
       `labels names ${shown(reserved)}, which every payment says for itself; give it another name`,
     );
   }
-  const failed = (error: unknown): void => purse.failed(error);
+  const failed = (error: unknown): void => purse.backstage.failed(error);
   const durable = options.tokenStore === undefined && credentials === 'purse';
   const store = durable ? purseTokens(purse) : (options.tokenStore ?? null);
   return {
@@ -252,8 +252,8 @@ function termsOf(options: PaidFetchOptions): PaymentTerms {
 function call(purse: Purse, callback: () => unknown): void {
   try {
     const answer = callback();
-    if (answer instanceof Promise) answer.catch((error: unknown) => purse.failed(error));
+    if (answer instanceof Promise) answer.catch((error: unknown) => purse.backstage.failed(error));
   } catch (error) {
-    purse.failed(error);
+    purse.backstage.failed(error);
   }
 }

@@ -156,6 +156,9 @@ function knownConnection(client: unknown): NonNullable<ReturnType<typeof connect
   );
 }
 
+/** How long a store that is closed waits for the last counts of denials to be written. */
+const LAST_COUNTS_MS = 2_000;
+
 class PostgresStore implements LedgerStore {
   readonly name = 'postgres';
   readonly ledger: string;
@@ -268,8 +271,9 @@ class PostgresStore implements LedgerStore {
     for (const [ledger, denials] of this.#waiting) {
       if (!denials.any) continue;
       const store = new PostgresStore(ledger, this.#options, this.#database, this.#waiting);
-      // Counts of denials are best effort: a server that is gone ends them.
-      await store.#apply([], true, undefined).catch(() => undefined);
+      // Counts of denials are best effort: a server that is gone, or says nothing, ends them.
+      const signal = AbortSignal.timeout(LAST_COUNTS_MS);
+      await store.#apply([], true, signal).catch(() => undefined);
     }
     await this.#database.close();
   }

@@ -15,8 +15,8 @@ const LIMITS = [{ name: 'all', cap: { usd: 10 } }];
 const NOBODY = labelSet({});
 
 function synchronous(purse: Purse): EmbeddedSpending {
-  if (purse.synchronous === null) throw new Error('the store is not inside the process');
-  return purse.synchronous;
+  if (purse.backstage.synchronous === null) throw new Error('the store is not inside the process');
+  return purse.backstage.synchronous;
 }
 
 describe.each(KINDS)('synchronous spending on %s', (kind) => {
@@ -177,7 +177,7 @@ describe.each(KINDS)('synchronous spending on %s', (kind) => {
     const spending = synchronous(purse);
     await purse.close();
     expect(() => spending.charge({ usd: 1 }, NOBODY)).toThrow(StoreError);
-    expect(() => purse.synchronous).toThrow(StoreError);
+    expect(() => purse.backstage.synchronous).toThrow(StoreError);
   });
 });
 
@@ -204,7 +204,7 @@ test('a file that another process locks stops a call for the lock time-out, and 
 
 test('there is none on a store that is reached over a network', async () => {
   const store = remoteStore(await makeStore('memory'), new Line());
-  expect((await makePurse({ store, limits: LIMITS })).synchronous).toBeNull();
+  expect((await makePurse({ store, limits: LIMITS })).backstage.synchronous).toBeNull();
 });
 
 describe('a ledger that is opened without waiting', () => {
