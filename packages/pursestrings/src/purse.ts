@@ -1,7 +1,8 @@
+import { announcerOf } from './announcing.ts';
 import { type Balance, type BalancesQuery, readBalances } from './balance.ts';
 import type { Charge } from './charge.ts';
-import { BudgetExceededError, ConflictError, InvalidLimitError, StoreError } from './errors.ts';
-import { Announcer, type PurseEvents } from './events.ts';
+import { BudgetExceededError, InvalidLimitError } from './errors.ts';
+import type { Announcer, PurseEvents } from './events.ts';
 import { askHealth, unhealthy } from './health.ts';
 import type { Hold } from './hold.ts';
 import type { Amounts } from './ledger/amount.ts';
@@ -20,7 +21,6 @@ import {
 import { type Report, reportRows, slotEnd, slotOf } from './ledger/report.ts';
 import { checkedNote, checkNoteKey, type NoteOptions } from './notes.ts';
 import { overlayLimits } from './overlaid-limits.ts';
-import { inTime } from './patience.ts';
 import { PatientStore } from './patient-store.ts';
 import {
   checkedLabelNames,
@@ -38,6 +38,7 @@ import {
   timeOf,
 } from './purse-options.ts';
 import { PolicyDesk } from './policy-desk.ts';
+import { alreadyDone, purseClosed } from './refusal.ts';
 import {
   type ChargeOptions,
   checkDescription,
@@ -46,9 +47,8 @@ import {
   type TakeUpOptions,
 } from './spend-options.ts';
 import { Spending } from './spending.ts';
-import { openStore } from './store-url.ts';
+import { closeInTime, openStore } from './store-url.ts';
 import type { LedgerStore } from './stores/store.ts';
-import { observePurse } from './telemetry.ts';
 import { type Verification, verifyLedger } from './verification.ts';
 
 /**
@@ -116,7 +116,7 @@ export class Purse implements AsyncDisposable {
     desk: PolicyDesk,
     settings: PurseSettings,
     owned: LedgerStore | null,
-    announcer: Announcer = announcerOf(store),
+    announcer: Announcer = announcerOf(store.ledger),
   ) {
     this.#store = store;
     this.#owned = owned;
@@ -476,31 +476,4 @@ export class Purse implements AsyncDisposable {
   #assertOpen(): void {
     if (this.#closed || (this.#base !== null && this.#base.#closed)) throw purseClosed();
   }
-}
-
-function announcerOf(store: LedgerStore): Announcer {
-  const announcer = new Announcer();
-  announcer.countHold = observePurse({ on: announcer.observe.bind(announcer) }, store.ledger);
-  return announcer;
-}
-
-async function closeInTime(store: LedgerStore, timeoutMs: number): Promise<void> {
-  await inTime(() => store.close(), timeoutMs).catch(() => undefined);
-}
-
-function purseClosed(): StoreError {
-  return new StoreError(
-    'STORE_UNAVAILABLE',
-    'closed',
-    'This purse is closed; open another with openPurse()',
-  );
-}
-
-function alreadyDone(hold: Hold): ConflictError {
-  return new ConflictError(
-    hold.id,
-    { hold: 'resolved', charge: null },
-    `The work of ${JSON.stringify(hold.id)} was done before: its hold is settled or released. ` +
-      `Give new work a new id`,
-  );
 }
