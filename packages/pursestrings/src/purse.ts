@@ -1,7 +1,7 @@
 import { Backstage } from './backstage.ts';
 import { type Balance, type BalancesQuery, readBalances } from './balance.ts';
 import type { Charge } from './charge.ts';
-import { BudgetExceededError, StoreError } from './errors.ts';
+import { BudgetExceededError } from './errors.ts';
 import type { Announcer, PurseEvents } from './events.ts';
 import { askHealth, unhealthy } from './health.ts';
 import type { Hold } from './hold.ts';
@@ -21,7 +21,6 @@ import {
 import type { Report } from './ledger/report.ts';
 import { checkedNote, checkNoteKey, type NoteOptions } from './notes.ts';
 import { overlayLimits } from './overlaid-limits.ts';
-import { inTime } from './patience.ts';
 import { PatientStore } from './patient-store.ts';
 import {
   checkedSettings,
@@ -37,7 +36,7 @@ import {
   type ReportQuery,
 } from './purse-options.ts';
 import { PolicyDesk } from './policy-desk.ts';
-import { alreadyDone } from './refusal.ts';
+import { alreadyDone, purseClosed } from './refusal.ts';
 import { checkedReportQuery, readReport } from './reporting.ts';
 import {
   type ChargeOptions,
@@ -47,7 +46,7 @@ import {
   type TakeUpOptions,
 } from './spend-options.ts';
 import { Spending } from './spending.ts';
-import { openStore } from './store-url.ts';
+import { closeInTime, openStore } from './store-url.ts';
 import type { LedgerStore } from './stores/store.ts';
 import { observedAnnouncer } from './telemetry.ts';
 import { type Verification, verifyLedger } from './verification.ts';
@@ -91,8 +90,7 @@ export async function openPurse(options: PurseOptions = {}): Promise<Purse> {
     return new Purse(store, desk, settings, opened);
   } catch (error) {
     // Why it was not opened matters more than a store that cannot be closed either.
-    const close = async (): Promise<void> => opened?.close();
-    await inTime(close, settings.operationTimeoutMs).catch(() => undefined);
+    if (opened !== null) await closeInTime(opened, settings.operationTimeoutMs);
     throw error;
   }
 }
@@ -204,7 +202,7 @@ export class Purse implements AsyncDisposable {
     options: ReserveOptions = {},
   ): Promise<T> {
     const hold = await this.reserve(amounts, labels, options);
-    if (hold.resolved) throw alreadyDone(hold.id);
+    if (hold.resolved) throw alreadyDone(hold);
     let result: T;
     try {
       result = await work(hold);
@@ -468,12 +466,4 @@ export class Purse implements AsyncDisposable {
   #assertOpen(): void {
     if (this.#closed || (this.#base !== null && this.#base.#closed)) throw purseClosed();
   }
-}
-
-function purseClosed(): StoreError {
-  return new StoreError(
-    'STORE_UNAVAILABLE',
-    'closed',
-    'This purse is closed; open another with openPurse()',
-  );
 }

@@ -207,6 +207,7 @@ class Call {
       resource,
       url: url.href === this.#given.url.href ? this.#given.urlText : url.href,
       body: text,
+      alone: this.#shared.has(resource),
     };
   }
 
@@ -236,7 +237,7 @@ class Call {
     }
     this.#checkTries(ask);
     // What another call paid for was refused to this one: the server wants each call paid for.
-    const flights = this.#shared.has(resource) ? new Flights() : this.#flights;
+    const flights = ask.alone ? new Flights() : this.#flights;
     const { signal } = this.#given;
     const flight = await flights.join(resource, signal, (unwanted) =>
       pay(this.#desk, ask, unwanted),

@@ -128,14 +128,26 @@ async function takeTurn(
     if ('credential' in taken) return taken;
     const { hold } = taken;
     desk.pending.begin(hold, ask.url);
-    try {
-      if (await desk.pending.isFirst(hold, ask.resource)) return taken;
-    } catch (error) {
+    const turn = await turnOf(desk, ask, hold).catch(async (error: unknown) => {
       await desk.pending.giveUp(hold);
       throw error;
-    }
+    });
+    if (turn === 'mine') return taken;
     await desk.pending.giveUp(hold);
+    if (turn !== 'others') return { credential: turn };
   }
+}
+
+/** Says whether it is this payment's turn. Another process may have paid since this one asked. */
+async function turnOf(
+  desk: PayingDesk,
+  ask: Ask,
+  hold: Hold,
+): Promise<'mine' | 'others' | Credential> {
+  const isFirst = await desk.pending.isFirst(hold, ask.resource);
+  const bought = ask.alone ? null : await desk.credentials.find(ask.resource);
+  if (bought !== null) return bought.credential;
+  return isFirst ? 'mine' : 'others';
 }
 
 /** Takes the one hold that an invoice can have, or finds what its payment bought. */

@@ -48,6 +48,13 @@ export type Resolution =
   | { readonly state: 'free' }
   | { readonly state: 'unknown'; readonly cause?: unknown };
 
+/** What a store is still to be told of a payment. */
+interface OwedRecord {
+  /** What the payment bought; null for one that bought nothing. */
+  readonly credential: Credential | null;
+  record(): Promise<unknown>;
+}
+
 /** A wallet gets so long to say what it knows of a payment. */
 const LOOK_UP_TIMEOUT_MS = 10_000;
 
@@ -79,8 +86,8 @@ export class PendingPayments {
   readonly #active = new Set<string>();
   /** Begun here, for which URL, what is still held, and whether their money was told of. */
   readonly #begun = new Map<string, { readonly url: string; told: boolean; heldMsat: number }>();
-  /** Made, and not recorded yet because the store failed. */
-  readonly #owed = new Map<string, { readonly hold: Hold; readonly made: MadePayment }>();
+  /** What became of payments and is not recorded yet, because the store failed. */
+  readonly #owed = new Map<string, OwedRecord>();
   #recording = false;
   #sweptAtMs = Number.NEGATIVE_INFINITY;
 
@@ -139,9 +146,8 @@ export class PendingPayments {
     try {
       recorded = await recordPayment(hold, made);
     } catch (error) {
-      this.#owed.set(hold.id, { hold, made });
-      this.#recordLater(FIRST_RECORD_PAUSE_MS);
-      this.#desk.failed(error);
+      const record = (): Promise<boolean> => recordPayment(hold, made);
+      this.#owe(hold.id, { credential: made.credential, record }, error);
     }
     await kept;
     tell(recorded);
@@ -155,8 +161,8 @@ export class PendingPayments {
     try {
       recorded = await recordUnproven(hold, payment);
     } catch (error) {
-      // The hold stands, and counts as spent when its time is over.
-      this.#desk.failed(error);
+      const record = (): Promise<boolean> => recordUnproven(hold, payment);
+      this.#owe(hold.id, { credential: null, record }, error);
     }
     tell(recorded);
   }
@@ -168,7 +174,7 @@ export class PendingPayments {
     try {
       await hold.release();
     } catch (error) {
-      this.#desk.failed(error);
+      this.#owe(hold.id, { credential: null, record: () => hold.release() }, error);
     }
   }
 
@@ -201,7 +207,8 @@ export class PendingPayments {
     const owed = this.#owed.get(hold.id);
     if (owed !== undefined) {
       await this.#recordOwed(hold.id);
-      return { state: 'made', credential: owed.made.credential };
+      const { credential } = owed;
+      return credential === null ? { state: 'free' } : { state: 'made', credential };
     }
     const answer = await this.#ask(payment.paymentHash);
     if ('error' in answer) return { state: 'unknown', cause: answer.error };
@@ -310,6 +317,13 @@ export class PendingPayments {
     };
   }
 
+  /** Keeps what the store could not be told, and tells of the failure. */
+  #owe(id: string, owed: OwedRecord, error: unknown): void {
+    this.#owed.set(id, owed);
+    this.#recordLater(FIRST_RECORD_PAUSE_MS);
+    this.#desk.failed(error);
+  }
+
   /** Records what is owed once the store is back. It keeps no process alive: the holds stand. */
   #recordLater(pauseMs: number): void {
     if (this.#recording) return;
@@ -327,7 +341,7 @@ export class PendingPayments {
     const owed = this.#owed.get(id);
     if (owed === undefined) return;
     try {
-      await recordPayment(owed.hold, owed.made);
+      await owed.record();
       this.#owed.delete(id);
     } catch (error) {
       this.#desk.failed(error);

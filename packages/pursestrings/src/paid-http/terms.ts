@@ -29,6 +29,8 @@ export interface Ask {
   readonly url: string;
   /** The beginning of the body that came with it. */
   readonly body: string;
+  /** What others have paid for is refused here: each call pays for itself. */
+  readonly alone: boolean;
 }
 
 /** What an ask comes to. */

@@ -273,11 +273,24 @@ test('payments are found again by another process, and settled once', async () =
   expect(till.wallet.asked).toHaveLength(3);
 });
 
-test('two processes that want one page at the same time pay once', async () => {
-  const till = await openTill({ looksUp: true });
+test('processes that want one page at the same moment pay once', async () => {
+  const till = await openTill({
+    looksUp: true,
+    store: { store: remoteStore(memory(), new Line()) },
+  });
   const { url } = await serve({ '*': paidPage({ mint: () => till.lightning.mint() }) });
-  const fetches = Array.from({ length: 5 }, () => till.again());
-  const answers = await Promise.all(fetches.map((fetch) => fetch(`${url}/page`)));
+  const { promise: allAsked, resolve } = Promise.withResolvers<void>();
+  let asked = 0;
+  // All of them have their challenge before any of them begins.
+  const send: typeof fetch = async (input, init) => {
+    const answer = await fetch(input, init);
+    asked += 1;
+    if (asked === 5) resolve();
+    await allAsked;
+    return answer;
+  };
+  const fetches = Array.from({ length: 5 }, () => till.again({ fetch: send }));
+  const answers = await Promise.all(fetches.map((each) => each(`${url}/page`)));
   expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
   expect(till.wallet.asked).toHaveLength(1);
 });
@@ -364,6 +377,26 @@ describe('a store that fails when the money is gone', () => {
     expect(await till.charges()).toMatchObject([{ amounts: { sats: 60 } }]);
     expect(till.wallet.asked).toHaveLength(1);
   });
+});
+
+test('a store that fails when a payment has failed is told of it later', async () => {
+  const line = new Line();
+  let failing = true;
+  const till = await openTill({
+    store: { store: remoteStore(memory(), line), operationTimeoutMs: 50, retryForMs: 50 },
+    step: async (_invoice, pay) => {
+      if (!failing) return pay();
+      line.fate = () => 'refused';
+      throw new L402PaymentError('NO_ROUTE', 'No route');
+    },
+  });
+  const { url } = await serve({ '*': paidPage({ mint: () => till.lightning.mint() }) });
+  expect(await failureOf(till.fetch(`${url}/page`))).toMatchObject({ code: 'PAYMENT_FAILED' });
+  line.fate = () => 'arrives';
+  failing = false;
+  expect(await till.heldSats()).toBe(60);
+  await expect.poll(() => till.heldSats(), { timeout: 5_000 }).toBe(0);
+  expect((await till.fetch(`${url}/page`)).status).toBe(200);
 });
 
 test('a closed purse pays nothing, nor does a client on it', async () => {
