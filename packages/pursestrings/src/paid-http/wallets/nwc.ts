@@ -151,6 +151,12 @@ const REFUSALS: ReadonlySet<string> = new Set([
   'UNSUPPORTED_ENCRYPTION',
 ]);
 
+/** Errors of the SDK by which it says that it got no further than the relay. */
+const BEFORE_SENDING: ReadonlySet<string> = new Set([
+  'Nip47NetworkError',
+  'Nip47UnsupportedEncryptionError',
+]);
+
 async function replyOf(asked: Promise<unknown>): Promise<Reply> {
   try {
     return { kind: 'result', result: await asked };
@@ -165,9 +171,7 @@ async function replyOf(asked: Promise<unknown>): Promise<Reply> {
       return { kind: 'refused', said, code: textAt(code) ?? 'OTHER' };
     }
     // These are thrown before the request is published.
-    const unsent = ['Nip47NetworkError', 'Nip47UnsupportedEncryptionError'].includes(
-      constructor.name,
-    );
+    const unsent = BEFORE_SENDING.has(constructor.name) || said.startsWith('no info event');
     return { kind: unsent ? 'unsent' : 'silent', said };
   }
 }

@@ -64,6 +64,27 @@ describe('a payment that the wallet answers', () => {
   });
 });
 
+test.each([
+  ['no cipher', { raw: 'garbage' }],
+  ['an empty text', { raw: '' }],
+  ['no JSON', { sealed: 'hello' }],
+  ['null', { sealed: 'null' }],
+  ['a text', { sealed: '"hello"' }],
+  ['an empty object', { sealed: '{}' }],
+  ['an error that is no object', { sealed: '{"error":7}' }],
+])('an answer that is %s breaks nothing, and is not known', async (_, content) => {
+  await using wallet = new NwcWallet(service.url, { timeoutMs: 5000 });
+  const { relay } = service;
+  relay.passes = ({ kind, id }) => {
+    if (kind !== requestKind) return true;
+    // It is answered as soon as it is heard, and the wallet itself never sees it.
+    void service.forge(id, content).then((answer) => setTimeout(() => relay.inject(answer), 20));
+    return false;
+  };
+  const pay = wallet.payInvoice(bench.invoice(5000));
+  expect(await failureOf(pay)).toBe('unknown OUTCOME_UNKNOWN');
+});
+
 test('an answer that is lost leaves the payment to be looked up', async () => {
   await using wallet = new NwcWallet(service.url, { timeoutMs: 400 });
   await wallet.lookUpPayment('ab'.repeat(32));
