@@ -128,6 +128,26 @@ test('a wallet whose key is on no curve is refused, and breaks nothing', async (
   expect(failure).toMatch(/^(failed|unknown)/);
 });
 
+test('a request that cannot be encrypted has failed, and no other with it', async () => {
+  await using wallet = new NwcWallet(service.url, { timeoutMs: 3000 });
+  service.relay.passes = () => true;
+  await wallet.lookUpPayment('ab'.repeat(32));
+  const invoice = bench.invoice(5000);
+  service.relay.passes = ({ kind }) => kind !== answerKind;
+  const signal = AbortSignal.timeout(400);
+  const outcomes = [
+    failureOf(wallet.payInvoice(invoice, { signal })),
+    // NIP-44 takes no text over 65,535 bytes.
+    failureOf(wallet.payInvoice('lnbc1'.repeat(20_000))),
+  ];
+  expect(await Promise.all(outcomes)).toEqual([
+    'unknown OUTCOME_UNKNOWN',
+    'failed WALLET_UNREACHABLE',
+  ]);
+  service.relay.passes = () => true;
+  expect(await wallet.lookUpPayment(bench.hashOf(invoice))).toMatchObject({ state: 'succeeded' });
+});
+
 test('says what to install where the SDK is missing', async () => {
   const missing = async (): Promise<never> => {
     throw Object.assign(new Error('Cannot find package'), { code: 'ERR_MODULE_NOT_FOUND' });
