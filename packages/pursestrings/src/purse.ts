@@ -1,18 +1,13 @@
+import { announcerOf } from './announcing.ts';
 import { type Balance, type BalancesQuery, readBalances } from './balance.ts';
-import { type Charge, toCharge } from './charge.ts';
-import {
-  BudgetExceededError,
-  ConflictError,
-  InvalidLimitError,
-  InvalidOptionError,
-  StoreError,
-} from './errors.ts';
-import { Announcer, type PurseEvents } from './events.ts';
+import type { Charge } from './charge.ts';
+import { BudgetExceededError, InvalidLimitError } from './errors.ts';
+import type { Announcer, PurseEvents } from './events.ts';
 import { askHealth, unhealthy } from './health.ts';
 import type { Hold } from './hold.ts';
 import type { Amounts } from './ledger/amount.ts';
 import type { Denial } from './denial.ts';
-import { shown } from './ledger/invalid.ts';
+import { checkedJournalQuery, readJournal } from './journal.ts';
 import { type Labels, labelSet } from './ledger/labels.ts';
 import type { Limit } from './ledger/limit.ts';
 import {
@@ -26,7 +21,6 @@ import {
 import { type Report, reportRows, slotEnd, slotOf } from './ledger/report.ts';
 import { checkedNote, checkNoteKey, type NoteOptions } from './notes.ts';
 import { overlayLimits } from './overlaid-limits.ts';
-import { inTime } from './patience.ts';
 import { PatientStore } from './patient-store.ts';
 import {
   checkedLabelNames,
@@ -44,6 +38,7 @@ import {
   timeOf,
 } from './purse-options.ts';
 import { PolicyDesk } from './policy-desk.ts';
+import { alreadyDone, purseClosed } from './refusal.ts';
 import {
   type ChargeOptions,
   checkDescription,
@@ -52,9 +47,8 @@ import {
   type TakeUpOptions,
 } from './spend-options.ts';
 import { Spending } from './spending.ts';
-import { openStore } from './store-url.ts';
+import { closeInTime, openStore } from './store-url.ts';
 import type { LedgerStore } from './stores/store.ts';
-import { observePurse } from './telemetry.ts';
 import { type Verification, verifyLedger } from './verification.ts';
 
 /**
@@ -122,7 +116,7 @@ export class Purse implements AsyncDisposable {
     desk: PolicyDesk,
     settings: PurseSettings,
     owned: LedgerStore | null,
-    announcer: Announcer = announcerOf(store),
+    announcer: Announcer = announcerOf(store.ledger),
   ) {
     this.#store = store;
     this.#owned = owned;
@@ -288,24 +282,10 @@ export class Purse implements AsyncDisposable {
   /** Lists charges, newest first unless `order` says otherwise. */
   async *journal(query: JournalOptions = {}): AsyncGenerator<Charge> {
     this.#assertOpen();
-    const { order = 'newest' } = query;
-    if (order !== 'newest' && order !== 'oldest') {
-      throw new InvalidOptionError(`order is ${shown(order)}; it must be 'newest' or 'oldest'`);
-    }
+    const asked = checkedJournalQuery(query);
     await this.#spending.resolveDue();
     await this.#desk.reload();
-    const read = {
-      order,
-      ...(query.labels !== undefined && { labels: labelSet(query.labels).labels }),
-      ...(query.since !== undefined && { sinceMs: timeOf('since', query.since) }),
-      ...(query.until !== undefined && { untilMs: timeOf('until', query.until) }),
-    };
-    let after: string | null = null;
-    do {
-      const page = await this.#store.readJournal(after === null ? read : { ...read, after });
-      for (const charge of page.items) yield toCharge(charge, this.#desk.rulebook.units, false);
-      after = page.next;
-    } while (after !== null);
+    yield* readJournal(this.#store, () => this.#desk.rulebook.units, asked);
   }
 
   /** The limits that stand, with the time zone that each one's windows follow. */
@@ -496,31 +476,4 @@ export class Purse implements AsyncDisposable {
   #assertOpen(): void {
     if (this.#closed || (this.#base !== null && this.#base.#closed)) throw purseClosed();
   }
-}
-
-function announcerOf(store: LedgerStore): Announcer {
-  const announcer = new Announcer();
-  announcer.countHold = observePurse({ on: announcer.observe.bind(announcer) }, store.ledger);
-  return announcer;
-}
-
-async function closeInTime(store: LedgerStore, timeoutMs: number): Promise<void> {
-  await inTime(() => store.close(), timeoutMs).catch(() => undefined);
-}
-
-function purseClosed(): StoreError {
-  return new StoreError(
-    'STORE_UNAVAILABLE',
-    'closed',
-    'This purse is closed; open another with openPurse()',
-  );
-}
-
-function alreadyDone(hold: Hold): ConflictError {
-  return new ConflictError(
-    hold.id,
-    { hold: 'resolved', charge: null },
-    `The work of ${JSON.stringify(hold.id)} was done before: its hold is settled or released. ` +
-      `Give new work a new id`,
-  );
 }

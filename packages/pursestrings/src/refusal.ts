@@ -1,6 +1,7 @@
 import { toCharge } from './charge.ts';
 import { type Denial, frozenDenial, shortfallDenials, uncoveredDenial } from './denial.ts';
-import { ConflictError, HoldNotFoundError, InvariantError } from './errors.ts';
+import { ConflictError, HoldNotFoundError, InvariantError, StoreError } from './errors.ts';
+import type { Hold } from './hold.ts';
 import { toDecimalText } from './ledger/amount.ts';
 import type { Labels } from './ledger/labels.ts';
 import type { Freeze } from './ledger/policy.ts';
@@ -72,4 +73,23 @@ function describe(amounts: StepAmounts, units: Units): string {
     ({ unit, steps }) => `${toDecimalText(steps, units.get(unit)?.decimals ?? 0)} ${unit}`,
   );
   return parts.length === 0 ? 'nothing' : parts.join(', ');
+}
+
+/** What a purse that was closed is asked for. */
+export function purseClosed(): StoreError {
+  return new StoreError(
+    'STORE_UNAVAILABLE',
+    'closed',
+    'This purse is closed; open another with openPurse()',
+  );
+}
+
+/** Says that the work of an id was done before. */
+export function alreadyDone({ id }: Hold): ConflictError {
+  return new ConflictError(
+    id,
+    { hold: 'resolved', charge: null },
+    `The work of ${JSON.stringify(id)} was done before: its hold is settled or released. ` +
+      `Give new work a new id`,
+  );
 }

@@ -1,3 +1,4 @@
+import { inTime } from './patience.ts';
 import type { Clock } from './clock.ts';
 import { InvalidOptionError } from './errors.ts';
 import { memory } from './stores/memory.ts';
@@ -57,4 +58,9 @@ function unknownStore(url: string): InvalidOptionError {
 /** A URL as it may be shown. */
 function withoutPassword(url: string): string {
   return url.replace(/(\/\/[^/@:]*):[^@]*@/, '$1:…@');
+}
+
+/** Closes a store that could not be used, and waits no longer than that for it. */
+export async function closeInTime(store: LedgerStore, timeoutMs: number): Promise<void> {
+  await inTime(() => store.close(), timeoutMs).catch(() => undefined);
 }

@@ -243,7 +243,7 @@ test('a rename that is refused leaves the hold to its caller', async () => {
 
 test.each([
   ['memory', () => memory()],
-  ['SQLite', () => sqlite(temporaryFile())],
+  ['SQLite', () => sqlite(temporaryFile(), { durability: 'normal' })],
 ] as const)('open holds are listed whole while they are settled: %s', async (_, makeStore) => {
   const store = makeStore();
   onTestFinished(() => store.close());

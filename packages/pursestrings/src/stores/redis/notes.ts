@@ -49,8 +49,8 @@ export class RedisNotes {
   }
 
   async read(key: string): Promise<string | null> {
-    const text = await this.#server.read(READ_NOTE, this.#keys(key), [this.#clockText()]);
-    return text === null ? null : String(text);
+    const answer = await this.#server.read(READ_NOTE, this.#keys(key), [this.#clockText()]);
+    return answer as string | null;
   }
 
   async write(key: string, text: string | null, expiresAtMs: number): Promise<void> {

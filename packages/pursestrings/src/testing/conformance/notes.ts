@@ -9,6 +9,7 @@ const DAY_MS = 86_400_000;
 const KEYS: readonly string[] = [
   'a',
   'A',
+  'ab',
   'a:b',
   'a%3Ab',
   'a/b',
