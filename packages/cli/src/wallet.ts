@@ -34,6 +34,7 @@ arguments can be read by other users of the machine.
 
 Without PURSE_WALLET_SECRET the secret stands before an @: lnbits:https://KEY@lnbits.example,
 blink:KEY@<wallet id>. For a certificate of your own, such as LND's, set NODE_EXTRA_CA_CERTS.
+nwc needs the package @getalby/sdk, installed beside this one.
 `;
 
 /**

@@ -2,7 +2,8 @@ import type { AddressInfo } from 'node:net';
 
 import { type WebSocket, WebSocketServer } from 'ws';
 
-interface NostrEvent {
+/** A signed event, as far as a relay looks into it. */
+export interface NostrEvent {
   readonly id: string;
   readonly kind: number;
   readonly pubkey: string;
@@ -14,6 +15,8 @@ type Filter = Readonly<Record<string, readonly (string | number)[] | number>>;
 /** A Nostr relay of one process: NIP-01's REQ, EVENT and CLOSE. */
 export interface NostrRelay extends AsyncDisposable {
   readonly url: string;
+  /** Passes an event on, as if it had been published. */
+  inject: (event: NostrEvent) => void;
   /** Says of an event whether it is passed on; one that is not is lost after it was accepted. */
   passes: (event: NostrEvent) => boolean;
   /** Says whether an event is accepted. */
@@ -30,6 +33,7 @@ export async function openRelay(): Promise<NostrRelay> {
   const subscriptions = new Map<WebSocket, Map<string, readonly Filter[]>>();
   const relay: NostrRelay = {
     url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    inject: (event) => passOn(event),
     passes: () => true,
     accepts: () => true,
     [Symbol.asyncDispose]: async () => {
@@ -39,16 +43,18 @@ export async function openRelay(): Promise<NostrRelay> {
       });
     },
   };
-  const publish = (socket: WebSocket, event: NostrEvent): void => {
-    const accepted = relay.accepts(event);
-    say(socket, 'OK', event.id, accepted, accepted ? '' : 'blocked: not today');
-    if (!accepted || !relay.passes(event)) return;
+  const passOn = (event: NostrEvent): void => {
     stored.push(event);
     for (const [peer, filters] of subscriptions) {
       for (const [id, some] of filters) {
         if (some.some((filter) => matches(filter, event))) say(peer, 'EVENT', id, event);
       }
     }
+  };
+  const publish = (socket: WebSocket, event: NostrEvent): void => {
+    const accepted = relay.accepts(event);
+    say(socket, 'OK', event.id, accepted, accepted ? '' : 'blocked: not today');
+    if (accepted && relay.passes(event)) passOn(event);
   };
   server.on('connection', (socket) => {
     const own = new Map<string, readonly Filter[]>();

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { NWCClient, NWCWalletService, NWCWalletServiceKeyPair } from '@getalby/sdk/nwc';
 
 import type { LightningBench, NodePayment } from './lightning-bench.ts';
-import { type NostrRelay, openRelay } from './nostr-relay.ts';
+import { type NostrEvent, type NostrRelay, openRelay } from './nostr-relay.ts';
 
 /** A wallet that is reached by Nostr Wallet Connect, and the relay between. */
 export interface NwcService extends AsyncDisposable {
@@ -11,6 +11,11 @@ export interface NwcService extends AsyncDisposable {
   readonly url: string;
   readonly secret: string;
   readonly relay: NostrRelay;
+  /** Signs an answer to a request, with any content; `sealed` is encrypted as it must be. */
+  forge(
+    requestId: string,
+    content: { readonly sealed?: string; readonly raw?: string },
+  ): Promise<NostrEvent>;
   /** Answers this error instead of paying, as NIP-47 lists them. */
   refusal: { readonly code: string; readonly message: string } | undefined;
   /** Answers this instead of a payment's result, after paying. */
@@ -32,19 +37,33 @@ export async function serveNwc(bench: LightningBench): Promise<NwcService> {
   const clientPubkey = await new NWCClient({ nostrWalletConnectUrl: url }).getPublicKey();
   const service = new NWCWalletService({ relayUrls: [relay.url] });
   await service.publishWalletServiceInfoEvent(walletSecret, ['pay_invoice', 'lookup_invoice'], []);
+  const keys = new NWCWalletServiceKeyPair(walletSecret, clientPubkey);
   const served: NwcService = {
     url,
     secret,
     relay,
     refusal: undefined,
     result: undefined,
+    forge: async (requestId, { sealed = '', raw }) => {
+      const content = raw ?? String(await service.encrypt(keys, sealed, 'nip44_v2'));
+      const template = {
+        kind: 23_195,
+        created_at: Math.floor(Date.now() / 1000),
+        tags: [
+          ['p', clientPubkey],
+          ['e', requestId],
+        ],
+        content,
+      };
+      return await service.signEvent(template, walletSecret);
+    },
     [Symbol.asyncDispose]: async () => {
       stop();
       service.close();
       await relay[Symbol.asyncDispose]();
     },
   };
-  const stop = await service.subscribe(new NWCWalletServiceKeyPair(walletSecret, clientPubkey), {
+  const stop = await service.subscribe(keys, {
     payInvoice: async ({ invoice }) => {
       if (served.refusal !== undefined) return { result: undefined, error: served.refusal };
       const payment = bench.pay(invoice);

@@ -29,19 +29,19 @@ export async function loadNwcSdk(
 /** A client, and what it runs into where the SDK catches nothing. */
 export interface OpenNwcClient {
   readonly client: NWCClient;
-  /** Answers when a request could not be written, so that it never left. */
-  readonly broken: Promise<void>;
+  /** Tells of a request that could not be written, so that it never left; answers how to stop. */
+  readonly onBroken: (listener: (request: string) => void) => () => void;
 }
 
 /**
  * Opens a client that neither a wallet's answer nor a bad key can break. The SDK reads answers and writes
  * requests in callbacks of its own: what throws there would end the process. So an answer that
  * is not what it must be is made one that the SDK refuses as unreadable, and a request
- * that cannot be written is told by `broken` and goes no further.
+ * that cannot be written is told by `onBroken` and goes no further.
  */
 export function openNwcClient({ NWCClient }: NwcSdk, nostrWalletConnectUrl: string): OpenNwcClient {
   const client = new NWCClient({ nostrWalletConnectUrl });
-  const { promise: broken, resolve: tellBroken } = Promise.withResolvers<void>();
+  const listeners = new Set<(request: string) => void>();
   const decrypt = client.decrypt.bind(client);
   client.decrypt = async (pubkey, content) => {
     try {
@@ -57,11 +57,17 @@ export function openNwcClient({ NWCClient }: NwcSdk, nostrWalletConnectUrl: stri
     try {
       return (await encrypt(pubkey, content)) as unknown;
     } catch {
-      tellBroken();
+      for (const listener of listeners) listener(content);
       return await new Promise<never>(() => undefined);
     }
   };
-  return { client, broken };
+  return {
+    client,
+    onBroken: (listener) => {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+  };
 }
 
 /** No JSON: the SDK rejects with its own decoding error. */

@@ -57,7 +57,11 @@ export class NwcWallet implements L402Wallet, AsyncDisposable {
   }
 
   async payInvoice(bolt11: string, { signal }: PayOptions = {}): Promise<PaidInvoice> {
-    const reply = await this.#ask((client) => client.payInvoice({ invoice: bolt11 }), signal);
+    const reply = await this.#ask(
+      bolt11,
+      (client) => client.payInvoice({ invoice: bolt11 }),
+      signal,
+    );
     if (reply.kind === 'result') {
       const { preimage, fees_paid } = fieldsOf(reply.result);
       const hex = hexAt(preimage);
@@ -81,9 +85,10 @@ export class NwcWallet implements L402Wallet, AsyncDisposable {
   async lookUpPayment(paymentHash: string, options: LookUpOptions = {}): Promise<PaymentState> {
     const hash = checkedHash(paymentHash);
     const lookUp = (client: NWCClient) => client.lookupInvoice({ payment_hash: hash });
-    const reply = await this.#ask(lookUp, options.signal);
-    if (reply.kind === 'result')
+    const reply = await this.#ask(hash, lookUp, options.signal);
+    if (reply.kind === 'result') {
       return readState(fieldsOf(reply.result), (said) => this.#quote(said));
+    }
     if (reply.kind === 'refused' && reply.code === 'NOT_FOUND') return { state: 'unknown' };
     throw lookUpFailed('NWC', `it did not say: ${this.#quote(reply.said)}`);
   }
@@ -103,32 +108,40 @@ export class NwcWallet implements L402Wallet, AsyncDisposable {
     return quote(said, this.#secret);
   }
 
-  /** Asks one thing, for as long as the caller and the time limit allow. */
+  /** Asks one thing about an invoice or a hash, for as long as the caller and the time limit allow. */
   async #ask(
+    subject: string,
     question: (client: NWCClient) => Promise<unknown>,
     signal: AbortSignal | undefined,
   ): Promise<Reply> {
-    if (signal?.aborted === true)
+    if (signal?.aborted === true) {
       return { kind: 'unsent', said: 'the caller gave up before it began' };
+    }
+    const sdk = await loadNwcSdk();
+    this.#open ??= openNwcClient(sdk, this.#url);
     clearTimeout(this.#idle);
     this.#busy += 1;
+    const { client, onBroken } = this.#open;
+    const { promise: broken, resolve } = Promise.withResolvers<Reply>();
+    const stop = onBroken((request) => {
+      // That another request could not be written says nothing of this one.
+      if (!request.includes(subject)) return;
+      resolve({ kind: 'unsent', said: 'the request could not be encrypted for its key' });
+    });
+    const limit = AbortSignal.timeout(this.#timeoutMs);
+    const either = signal === undefined ? limit : AbortSignal.any([limit, signal]);
     try {
-      const sdk = await loadNwcSdk();
-      this.#open ??= openNwcClient(sdk, this.#url);
-      const { client, broken } = this.#open;
-      const limit = AbortSignal.timeout(this.#timeoutMs);
-      const either = signal === undefined ? limit : AbortSignal.any([limit, signal]);
-      return await Promise.race([
-        replyOf(question(client)),
-        broken.then(
-          () => ({ kind: 'unsent', said: 'the key in the connection string is none' }) as const,
-        ),
-        given(either),
-      ]);
+      return await Promise.race([replyOf(question(client)), broken, given(either)]);
     } finally {
-      this.#busy -= 1;
-      if (this.#busy === 0) this.#idle = setTimeout(() => void this.close(), IDLE_MS);
+      stop();
+      this.#rest();
     }
+  }
+
+  /** One question less is open; after the last, the connection is closed before long. */
+  #rest(): void {
+    this.#busy -= 1;
+    if (this.#busy === 0) this.#idle = setTimeout(() => void this.close(), IDLE_MS).unref();
   }
 }
 
@@ -151,6 +164,12 @@ const REFUSALS: ReadonlySet<string> = new Set([
   'UNSUPPORTED_ENCRYPTION',
 ]);
 
+/** Errors of the SDK by which it says that it got no further than the relay. */
+const BEFORE_SENDING: ReadonlySet<string> = new Set([
+  'Nip47NetworkError',
+  'Nip47UnsupportedEncryptionError',
+]);
+
 async function replyOf(asked: Promise<unknown>): Promise<Reply> {
   try {
     return { kind: 'result', result: await asked };
@@ -165,9 +184,7 @@ async function replyOf(asked: Promise<unknown>): Promise<Reply> {
       return { kind: 'refused', said, code: textAt(code) ?? 'OTHER' };
     }
     // These are thrown before the request is published.
-    const unsent = ['Nip47NetworkError', 'Nip47UnsupportedEncryptionError'].includes(
-      constructor.name,
-    );
+    const unsent = BEFORE_SENDING.has(constructor.name) || said.startsWith('no info event');
     return { kind: unsent ? 'unsent' : 'silent', said };
   }
 }

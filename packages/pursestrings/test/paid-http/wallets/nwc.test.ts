@@ -64,6 +64,27 @@ describe('a payment that the wallet answers', () => {
   });
 });
 
+test.each([
+  ['no cipher', { raw: 'garbage' }],
+  ['an empty text', { raw: '' }],
+  ['no JSON', { sealed: 'hello' }],
+  ['null', { sealed: 'null' }],
+  ['a text', { sealed: '"hello"' }],
+  ['an empty object', { sealed: '{}' }],
+  ['an error that is no object', { sealed: '{"error":7}' }],
+])('an answer that is %s breaks nothing, and is not known', async (_, content) => {
+  await using wallet = new NwcWallet(service.url, { timeoutMs: 5000 });
+  const { relay } = service;
+  relay.passes = ({ kind, id }) => {
+    if (kind !== requestKind) return true;
+    // It is answered as soon as it is heard, and the wallet itself never sees it.
+    void service.forge(id, content).then((answer) => setTimeout(() => relay.inject(answer), 20));
+    return false;
+  };
+  const pay = wallet.payInvoice(bench.invoice(5000));
+  expect(await failureOf(pay)).toBe('unknown OUTCOME_UNKNOWN');
+});
+
 test('an answer that is lost leaves the payment to be looked up', async () => {
   await using wallet = new NwcWallet(service.url, { timeoutMs: 400 });
   await wallet.lookUpPayment('ab'.repeat(32));
@@ -105,6 +126,26 @@ test('a wallet whose key is on no curve is refused, and breaks nothing', async (
   await using wallet = new NwcWallet(service.url.replace(host, 'f'.repeat(64)), { timeoutMs: 300 });
   const failure = await failureOf(wallet.payInvoice(bench.invoice(5000)));
   expect(failure).toMatch(/^(failed|unknown)/);
+});
+
+test('a request that cannot be encrypted has failed, and no other with it', async () => {
+  await using wallet = new NwcWallet(service.url, { timeoutMs: 3000 });
+  service.relay.passes = () => true;
+  await wallet.lookUpPayment('ab'.repeat(32));
+  const invoice = bench.invoice(5000);
+  service.relay.passes = ({ kind }) => kind !== answerKind;
+  const signal = AbortSignal.timeout(400);
+  const outcomes = [
+    failureOf(wallet.payInvoice(invoice, { signal })),
+    // NIP-44 takes no text over 65,535 bytes.
+    failureOf(wallet.payInvoice('lnbc1'.repeat(20_000))),
+  ];
+  expect(await Promise.all(outcomes)).toEqual([
+    'unknown OUTCOME_UNKNOWN',
+    'failed WALLET_UNREACHABLE',
+  ]);
+  service.relay.passes = () => true;
+  expect(await wallet.lookUpPayment(bench.hashOf(invoice))).toMatchObject({ state: 'succeeded' });
 });
 
 test('says what to install where the SDK is missing', async () => {
