@@ -318,6 +318,8 @@ describe('writes', () => {
     enforcer.release(String(other));
     await expect(enforcer.flush()).rejects.toThrow(/did not save/);
     expect(enforcer.check('llm', 1).permitted).toBe(false);
+    // Nothing goes past the write that failed, or the storage would tell of things out of order.
+    expect(await new JsonStorage(database).listCommits()).toHaveLength(2);
     const mended = await BudgetEnforcer.open({}, storage);
     expect(mended.check('llm', 5)).toMatchObject({ permitted: true, spent: 5, committed: 0 });
     expect(enforcer.record('llm', 1).amount).toBe(1);
