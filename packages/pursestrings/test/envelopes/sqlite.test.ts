@@ -85,6 +85,24 @@ describe('an enforcer in a file', () => {
     expect(two.commit('web', 1).permitted).toBe(false);
   });
 
+  it('forgets what was replaced, or a file would grow by every task that begins anew', async () => {
+    const path = await tempFile();
+    const enforcer = enforcerOn(path);
+    enforcer.createEnvelope({ ...LLM, period: 'total' });
+    const { commitId } = enforcer.commit('llm', 1);
+    for (let task = 0; task < 6; task += 1) {
+      enforcer.createEnvelope({ ...LLM, period: 'total' });
+      enforcer.record('llm', 1);
+    }
+    const purse = await openPurse({ store: `sqlite:${path}` });
+    onTestFinished(() => purse.close());
+    // The first is still there, for something is held in it.
+    expect(await purse.verify()).toMatchObject({ ok: true, envelopes: 2, charges: 6 });
+    enforcer.release(String(commitId));
+    enforcer.createEnvelope({ ...LLM, period: 'total' });
+    expect(await purse.verify()).toMatchObject({ ok: true, envelopes: 0 });
+  });
+
   it('keeps namespaces apart, whatever they are called', async () => {
     const path = await tempFile();
     const names = ['default', 'task-1', 'x-1', 'a/b', '', 'ü'.repeat(100), 'n'.repeat(65)];

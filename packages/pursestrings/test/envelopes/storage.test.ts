@@ -118,6 +118,23 @@ describe('a storage of the user', () => {
     expect(after.utilization('llm').committed).toBe(2);
   });
 
+  it('tells commits of a replaced envelope apart by their time, where its id is the same', async () => {
+    const clock = manualClock();
+    const database: Database = new Map();
+    const config = { ...LLM, id: 'same', period: 'total' } as const;
+    const before = await BudgetEnforcer.open({ clock }, new JsonStorage(database));
+    before.createEnvelope(config);
+    const { commitId } = before.commit('llm', 9);
+    clock.advance(1000);
+    before.createEnvelope(config);
+    before.commit('llm', 2);
+    await before.flush();
+    const after = await BudgetEnforcer.open({ clock }, new JsonStorage(database));
+    expect(after.utilization('llm').committed).toBe(2);
+    after.release(String(commitId));
+    expect(after.utilization('llm').committed).toBe(2);
+  });
+
   it('that others have written is read: ISO text, no extra fields, numbers as text', async () => {
     const clock = manualClock('2027-03-01T06:00:00Z');
     const since = '2027-03-01T00:00:00.000Z';
@@ -280,6 +297,7 @@ describe('writes', () => {
     const beside = await BudgetEnforcer.open({}, storage);
     enforcer.createEnvelope(LLM);
     const { commitId } = enforcer.commit('llm', 2);
+    const { commitId: other } = enforcer.commit('llm', 1);
     await enforcer.flush();
     broken = true;
     enforcer.record('llm', 5);
@@ -293,11 +311,15 @@ describe('writes', () => {
     expect(() => enforcer.record('llm', 1)).toThrow(StoreError);
     expect(() => enforcer.createEnvelope(LLM)).toThrow(StoreError);
     enforcer.release(String(commitId));
-    expect(enforcer.utilization('llm')).toMatchObject({ spent: 5, committed: 0 });
+    expect(enforcer.utilization('llm')).toMatchObject({ spent: 5, committed: 1 });
     await expect(BudgetEnforcer.open({}, storage)).rejects.toThrow(/did not save/);
 
     broken = false;
+    enforcer.release(String(other));
+    await expect(enforcer.flush()).rejects.toThrow(/did not save/);
     expect(enforcer.check('llm', 1).permitted).toBe(false);
+    // Nothing goes past the write that failed, or the storage would tell of things out of order.
+    expect(await new JsonStorage(database).listCommits()).toHaveLength(2);
     const mended = await BudgetEnforcer.open({}, storage);
     expect(mended.check('llm', 5)).toMatchObject({ permitted: true, spent: 5, committed: 0 });
     expect(enforcer.record('llm', 1).amount).toBe(1);
