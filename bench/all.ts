@@ -8,6 +8,7 @@ for (const name of [
   'agents',
   'envelopes',
   'metered-fetch',
+  'paid-fetch',
   'estimates',
   'redis',
   'postgres',
