@@ -105,7 +105,7 @@ interface WrittenGround {
 /** The ground of the lines of one limit and unit, as long as their window is the same. */
 const writtenGrounds = new WeakMap<Terms, WrittenGround>();
 
-/** The grounds that a batch is told: names and texts in turn. */
+/** The grounds that a batch is told. */
 export class GroundList {
   readonly #told = new Map<string, string>();
 
@@ -120,8 +120,9 @@ export class GroundList {
     return written.name;
   }
 
-  toJSON(): readonly string[] {
-    return [...this.#told].flat();
+  /** How many there are, then the name and the text of each. */
+  texts(): readonly string[] {
+    return [String(this.#told.size), ...[...this.#told].flat()];
   }
 }
 

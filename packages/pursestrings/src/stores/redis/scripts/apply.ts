@@ -4,14 +4,14 @@ import { FORGET } from './forget.ts';
 import { LEDGER } from './ledger.ts';
 
 /**
- * Applies a batch of operations. ARGV from 2 on: an operation each, as JSON; a reserve has a second
+ * Applies a batch of operations. ARGV from OWN on: an operation each, as JSON; a reserve has a second
  * line of it, with what is seldom looked at. Answers one JSON text:
  * `[now, [answer of each operation], [[hold, charge] of each expiry]]`.
  */
 const MAIN: string = String.raw`
 local operations, bodies = {}, {}
 local wanted_ids, wanted_labels = {}, {}
-for index = 2, #ARGV do
+for index = OWN, #ARGV do
   local text = ARGV[index]
   local cut = find(text, '\n', 1, true)
   local op = decode(cut and sub(text, 1, cut - 1) or text)
@@ -24,7 +24,7 @@ for index = 2, #ARGV do
     wanted_ids[#wanted_ids + 1] = op[3]
   end
   wanted_ids[#wanted_ids + 1] = op[2]
-  operations[index - 1], bodies[index - 1] = op, kind == 'reserve' and text or false
+  operations[#operations + 1], bodies[#bodies + 1] = op, kind == 'reserve' and text or false
 end
 
 local due = call('ZRANGEBYSCORE', DUE, '-inf', int(now), 'LIMIT', 0, 129)

@@ -3,8 +3,9 @@
  * memory, and written at the end, so that whatever goes wrong before leaves everything as it was.
  *
  * KEYS  1 meta, 2 ids, 3 envelopes, 4 numbers, 5 keys, 6 due, 7 closing, 8 gone, 9 slots, 10 bounds
- * ARGV  1 `[now or null, journalMs, maxEnvelopes, touch, [name, ground, name, ground, ...]]`: the
- *       grounds of the lines in what follows, which is each script's own
+ * ARGV  1 now or '', 2 journalMs, 3 maxEnvelopes, 4 '1' where something is to be written each time,
+ *       5 how many grounds follow: the name and the text of each, for the lines in what comes then,
+ *       from OWN on, which is each script's own
  */
 export const BOOK: string = String.raw`
 local META, IDS, ENVELOPES, NUMBERS, NAMES = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -19,9 +20,9 @@ local concat, format, floor = table.concat, string.format, math.floor
 -- One function around all that follows: what stands above is found at once by whatever uses it,
 -- and not by a search through all that was declared since.
 local function run()
-local head = decode(ARGV[1])
-local now, journal_ms, max_envelopes = head[1], head[2], head[3]
-if now == NULL then
+local now, journal_ms, max_envelopes = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local OWN = 6 + 2 * ARGV[5]
+if not now then
   local time = call('TIME')
   now = time[1] * 1000 + floor(time[2] / 1000)
 end
@@ -60,7 +61,7 @@ local snapshots = {}
 for id in string.gmatch(fields[7] or '', '%S+') do
   if call('EXISTS', PREFIX .. 'snapshot:' .. id) == 1 then snapshots[#snapshots + 1] = id end
 end
-local meta_changed = head[4] == true
+local meta_changed = ARGV[4] == '1'
 
 -- What lines are judged by and where their envelopes stand: '[limit,unit,cap,soft,occupied,warn,
 -- start,end,group]', a line feed, and the place as JSON. Many lines share one, so holds know it by a
@@ -69,7 +70,7 @@ local BUCKET = 64 * DAY
 local bucket = floor(now / BUCKET)
 local bucket_text = int(bucket)
 local grounds, stored_grounds, told = {}, {}, {}
-for index = 1, #head[5], 2 do told[head[5][index]] = head[5][index + 1] end
+for index = 6, OWN - 1, 2 do told[ARGV[index]] = ARGV[index + 1] end
 local function grounds_key(of) return PREFIX .. 'grounds:' .. of end
 local function ground(name, of)
   local known = grounds[name]

@@ -2,11 +2,11 @@ import { BOOK } from './book.ts';
 import { FLUSH } from './flush.ts';
 
 /**
- * Writes records as they are: see `LedgerStore.writeLedger`. ARGV 2 is the revision that must
- * stand, then a record each, as lines of JSON. Answers 1, or 0 with nothing written.
+ * Writes records as they are: see `LedgerStore.writeLedger`. ARGV OWN is the revision that must
+ * stand, then comes a record each, as lines of JSON. Answers 1, or 0 with nothing written.
  */
 const MAIN: string = String.raw`
-if revision ~= tonumber(ARGV[2]) then return 0 end
+if revision ~= tonumber(ARGV[OWN]) then return 0 end
 local totals, WRITE = {}, {}
 
 -- ["envelope", key, spent, held, pruned, saturated, crossed, endsAt, group], its place
@@ -65,7 +65,7 @@ function WRITE.total(said)
   totals[#totals + 1] = said
 end
 
-for index = 3, #ARGV do
+for index = OWN + 1, #ARGV do
   local text = ARGV[index]
   local cut = find(text, '\n', 1, true)
   local said = decode(sub(text, 1, cut - 1))
