@@ -1,6 +1,7 @@
 import { BOOK } from './book.ts';
 import { FLUSH } from './flush.ts';
 import { FORGET } from './forget.ts';
+import { JOURNAL } from './journal.ts';
 import { LEDGER } from './ledger.ts';
 
 /**
@@ -33,19 +34,27 @@ due[129] = nil
 for _, id in ipairs(due) do wanted_ids[#wanted_ids + 1] = id end
 load_ids(wanted_ids)
 
-local wanted, many = {}, 0
-local function want_envelopes(lines)
-  for index = 1, #lines, 2 do
-    many = many + 1
-    wanted[many] = lines[index]
+local wanted, many, seen = {}, 0, {}
+local function want_envelopes(lines, from)
+  for index = from, #lines, 2 do
+    local key = lines[index]
+    if not seen[key] then
+      many = many + 1
+      seen[key], wanted[many] = true, key
+    end
   end
 end
 for index = 1, #wanted_ids do
   local known = ids[wanted_ids[index]]
-  if known and known.state then want_envelopes(open_body(known).asked[8]) end
+  if known and known.state then want_envelopes(open_body(known).asked, LINES) end
 end
 for index = 1, #operations do
-  if operations[index][8] then want_envelopes(operations[index][8]) end
+  local op = operations[index]
+  if bodies[index] then
+    want_envelopes(op, LINES)
+  elseif op[8] then
+    want_envelopes(op[8], 1)
+  end
 end
 load_envelopes(wanted)
 if #wanted_labels > 0 then
@@ -68,4 +77,4 @@ return run()
 `;
 
 /** The script that every spend goes through. */
-export const APPLY_SCRIPT: string = BOOK + FLUSH + FORGET + LEDGER + MAIN;
+export const APPLY_SCRIPT: string = BOOK + JOURNAL + FLUSH + FORGET + LEDGER + MAIN;

@@ -3,6 +3,7 @@ export const FLUSH: string = String.raw`
 -- What forgetting takes away, written before anything is added.
 local taken = { chunks = {}, gone = 0, envelopes = {}, groups = {}, later = {}, slots = {} }
 
+-- Its functions are made within it, so that what they use is found once.
 local function flush()
   -- A reader in the middle of a snapshot finds what stood before, once it was changed.
   local function keep_for_snapshots()

@@ -1,5 +1,6 @@
 import { BOOK } from './book.ts';
 import { FLUSH } from './flush.ts';
+import { JOURNAL } from './journal.ts';
 
 /**
  * Writes records as they are: see `LedgerStore.writeLedger`. ARGV OWN is the revision that must
@@ -23,15 +24,15 @@ function WRITE.hold(said, body)
   local flat, kept = said[10], {}
   for index = 1, #flat, 2 do
     if find_envelope(flat[index]) then
-      kept[#kept + 1], kept[#kept + 2] = encode(flat[index]), encode(flat[index + 1])
+      kept[#kept + 1] = ',' .. encode(flat[index]) .. ',' .. encode(flat[index + 1])
     end
   end
-  keep_grounds(flat, bucket_text)
+  keep_grounds(flat, 1, bucket_text)
   local standing, occupied = entry(said[2]), {}
   for index, unit in ipairs(said[8]) do occupied[index] = encode(unit) end
   local asked = concat({ '["reserve",', encode(said[2]), ',0,null,0,', amounts_json(said[7]), ',[',
-    concat(occupied, ','), '],[', concat(kept, ','), '],', said[9] == NULL and 'null' or encode(said[9]),
-    ']' })
+    concat(occupied, ','), '],', said[9] == NULL and 'null' or encode(said[9]), ',false',
+    concat(kept), ']' })
   local hold = { id = said[2], state = said[3], expires = int(said[4]), resolved = said[5] ~= NULL and int(said[5]) or '-',
     origin = said[6], bucket = bucket_text, seq = standing and standing.seq or -1,
     was_open = standing and standing.was_open, before = standing and standing.before or '',
@@ -83,4 +84,4 @@ end
 return run()
 `;
 
-export const WRITE_SCRIPT: string = BOOK + FLUSH + MAIN;
+export const WRITE_SCRIPT: string = BOOK + JOURNAL + FLUSH + MAIN;
