@@ -106,7 +106,7 @@ class RedisStore implements LedgerStore {
   readonly #keys: readonly string[];
   readonly #reader: RedisReader;
   readonly #notes: RedisNotes;
-  readonly #retention: readonly [journalMs: number, maxEnvelopes: number];
+  readonly #retention: readonly [journalMs: string, maxEnvelopes: string];
   #open = false;
   #looking: Promise<void> | undefined;
 
@@ -118,7 +118,7 @@ class RedisStore implements LedgerStore {
     this.#reader = new RedisReader(server, this.#keys);
     this.#notes = new RedisNotes(server, this.#keys, options.clock);
     const { journalDays = 400, maxEnvelopes = 1_000_000 } = options;
-    this.#retention = [journalDays * 86_400_000, maxEnvelopes];
+    this.#retention = [String(journalDays * 86_400_000), String(maxEnvelopes)];
   }
 
   forLedger(ledger: string): LedgerStore {
@@ -173,7 +173,7 @@ class RedisStore implements LedgerStore {
     await this.#opened(signal);
     const grounds = new GroundList();
     const texts = records.map((record) => recordText(record, grounds));
-    const args = [this.#header(grounds), String(revision), ...texts];
+    const args = [...this.#header(grounds), String(revision), ...texts];
     return (await this.#server.write(WRITE_SCRIPT, this.#keys, args, signal)) === 1;
   }
 
@@ -229,16 +229,17 @@ class RedisStore implements LedgerStore {
   ): Promise<Applied> {
     const grounds = new GroundList();
     const texts = operations.map((operation) => operationText(operation, grounds));
-    const args = [this.#header(grounds), ...texts];
+    const args = [...this.#header(grounds), ...texts];
     const answer = await this.#server.write(APPLY_SCRIPT, this.#keys, args, signal);
     return readApplied(String(answer), operations);
   }
 
   /** What every script that writes is told first: see `scripts/book.ts`. */
-  #header(grounds: GroundList): string {
-    const nowMs = this.#options.clock?.now() ?? null;
+  #header(grounds: GroundList): readonly string[] {
+    const now = String(this.#options.clock?.now() ?? '');
     // Something is written each time where WAIT is to mean something.
-    return JSON.stringify([nowMs, ...this.#retention, this.#server.waits, grounds]);
+    const touch = this.#server.waits ? '1' : '0';
+    return [now, ...this.#retention, touch, ...grounds.texts()];
   }
 
   /** Makes sure, once, that the server keeps what it is given and that we can read what it has. */

@@ -34,13 +34,13 @@ export function operationText(op: Operation, grounds: GroundList): string {
       const { id, ifUnresolved, revision, amounts, labels, description } = op;
       const said = [flatAmounts(amounts), labels.key, description ?? null];
       const asked = JSON.stringify(['settle', id, ifUnresolved, revision, ...said]);
-      return `${asked.slice(0, -1)},${linesText(op.lines, grounds)}]`;
+      return `${asked.slice(0, -1)},[${linesText(op.lines, grounds)}]]`;
     }
     case 'charge': {
       const { id, revision, amounts, labels, description, late } = op;
       const said = [flatAmounts(amounts), labels.key, description ?? null];
       const asked = JSON.stringify(['charge', id, revision, ...said, late]);
-      return `${asked.slice(0, -1)},${linesText(op.lines, grounds)}]`;
+      return `${asked.slice(0, -1)},[${linesText(op.lines, grounds)}]]`;
     }
     case 'release':
       return JSON.stringify([op.kind, op.id]);
@@ -56,11 +56,11 @@ function reserveText(op: ReserveOperation, grounds: GroundList): string {
   const occupied = op.occupied.length === 0 ? '[]' : JSON.stringify(op.occupied);
   const refusal = op.refusal === null ? 'null' : `"${op.refusal}"`;
   const description = op.description === undefined ? 'null' : JSON.stringify(op.description);
+  const lines = linesText(op.lines, grounds);
   return (
     `["reserve",${JSON.stringify(op.id)},${op.revision},${refusal},${op.ttlMs},` +
-    `${amountsText(op.amounts)},${occupied},${linesText(op.lines, grounds)},${description}` +
-    `${op.tentative === true ? ',true' : ''}]\n` +
-    labelsText(op)
+    `${amountsText(op.amounts)},${occupied},${description},${op.tentative === true}` +
+    `${lines === '' ? '' : `,${lines}`}]\n${labelsText(op)}`
   );
 }
 

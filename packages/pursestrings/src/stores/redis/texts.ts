@@ -39,8 +39,9 @@ type AskedText = readonly [
   ttlMs: number,
   amounts: FlatAmounts,
   occupied: readonly string[],
-  lines: readonly string[],
   description: string | null,
+  tentative: boolean,
+  ...lines: readonly string[],
 ];
 
 /** What the script makes of a spend. */
@@ -105,7 +106,7 @@ interface WrittenGround {
 /** The ground of the lines of one limit and unit, as long as their window is the same. */
 const writtenGrounds = new WeakMap<Terms, WrittenGround>();
 
-/** The grounds that a batch is told: names and texts in turn. */
+/** The grounds that a batch is told. */
 export class GroundList {
   readonly #told = new Map<string, string>();
 
@@ -120,8 +121,9 @@ export class GroundList {
     return written.name;
   }
 
-  toJSON(): readonly string[] {
-    return [...this.#told].flat();
+  /** How many there are, then the name and the text of each. */
+  texts(): readonly string[] {
+    return [String(this.#told.size), ...[...this.#told].flat()];
   }
 }
 
@@ -143,14 +145,14 @@ function writeGround(
   return { window, name, text };
 }
 
-/** Writes planned lines: keys and the names of their grounds in turn. */
+/** Writes planned lines: keys and the names of their grounds in turn, as parts of a JSON list. */
 export function linesText(lines: readonly Line[], grounds: GroundList): string {
   let text = '';
   for (const line of lines) {
     const ground = grounds.nameOf(line.terms, line);
     text += `${text === '' ? '' : ','}${JSON.stringify(line.key)},"${ground}"`;
   }
-  return `[${text}]`;
+  return text;
 }
 
 /** The lines of a hold that comes from another store. */
@@ -276,7 +278,13 @@ export function groundsOf(text: string): {
   readonly names: readonly string[];
 } {
   const { head, asked } = splitHold(text);
-  return { bucket: head[4] ?? '', names: asked[7].filter((_, index) => index % 2 === 1) };
+  return { bucket: head[4] ?? '', names: linesIn(asked).filter((_, index) => index % 2 === 1) };
+}
+
+/** The lines of a reserve: their envelopes' keys and the names of grounds in turn. */
+function linesIn(asked: AskedText): readonly string[] {
+  const [, , , , , , , , , ...lines] = asked;
+  return lines;
 }
 
 function splitHold(text: string): SplitHold {
@@ -290,7 +298,8 @@ function splitHold(text: string): SplitHold {
 
 export function readHold([id, text, grounds]: HoldText): HoldRecord {
   const { head, asked, labels } = splitHold(text);
-  const [, , , , , amounts, occupied, lines, description] = asked;
+  const [, , , , , amounts, occupied, description] = asked;
+  const lines = linesIn(asked);
   const [key, ifAbandoned, said] = labels;
   const [state, expires, resolved, , , ...origin] = head;
   const renamedFrom = origin.join(' ');

@@ -1,17 +1,18 @@
 import { BOOK } from './book.ts';
 import { FLUSH } from './flush.ts';
 import { FORGET } from './forget.ts';
+import { JOURNAL } from './journal.ts';
 import { LEDGER } from './ledger.ts';
 
 /**
- * Applies a batch of operations. ARGV from 2 on: an operation each, as JSON; a reserve has a second
+ * Applies a batch of operations. ARGV from OWN on: an operation each, as JSON; a reserve has a second
  * line of it, with what is seldom looked at. Answers one JSON text:
  * `[now, [answer of each operation], [[hold, charge] of each expiry]]`.
  */
 const MAIN: string = String.raw`
 local operations, bodies = {}, {}
 local wanted_ids, wanted_labels = {}, {}
-for index = 2, #ARGV do
+for index = OWN, #ARGV do
   local text = ARGV[index]
   local cut = find(text, '\n', 1, true)
   local op = decode(cut and sub(text, 1, cut - 1) or text)
@@ -24,7 +25,7 @@ for index = 2, #ARGV do
     wanted_ids[#wanted_ids + 1] = op[3]
   end
   wanted_ids[#wanted_ids + 1] = op[2]
-  operations[index - 1], bodies[index - 1] = op, kind == 'reserve' and text or false
+  operations[#operations + 1], bodies[#bodies + 1] = op, kind == 'reserve' and text or false
 end
 
 local due = call('ZRANGEBYSCORE', DUE, '-inf', int(now), 'LIMIT', 0, 129)
@@ -33,19 +34,27 @@ due[129] = nil
 for _, id in ipairs(due) do wanted_ids[#wanted_ids + 1] = id end
 load_ids(wanted_ids)
 
-local wanted, many = {}, 0
-local function want_envelopes(lines)
-  for index = 1, #lines, 2 do
-    many = many + 1
-    wanted[many] = lines[index]
+local wanted, many, seen = {}, 0, {}
+local function want_envelopes(lines, from)
+  for index = from, #lines, 2 do
+    local key = lines[index]
+    if not seen[key] then
+      many = many + 1
+      seen[key], wanted[many] = true, key
+    end
   end
 end
 for index = 1, #wanted_ids do
   local known = ids[wanted_ids[index]]
-  if known and known.state then want_envelopes(open_body(known).asked[8]) end
+  if known and known.state then want_envelopes(open_body(known).asked, LINES) end
 end
 for index = 1, #operations do
-  if operations[index][8] then want_envelopes(operations[index][8]) end
+  local op = operations[index]
+  if bodies[index] then
+    want_envelopes(op, LINES)
+  elseif op[8] then
+    want_envelopes(op[8], 1)
+  end
 end
 load_envelopes(wanted)
 if #wanted_labels > 0 then
@@ -68,4 +77,4 @@ return run()
 `;
 
 /** The script that every spend goes through. */
-export const APPLY_SCRIPT: string = BOOK + FLUSH + FORGET + LEDGER + MAIN;
+export const APPLY_SCRIPT: string = BOOK + JOURNAL + FLUSH + FORGET + LEDGER + MAIN;

@@ -3,8 +3,9 @@
  * memory, and written at the end, so that whatever goes wrong before leaves everything as it was.
  *
  * KEYS  1 meta, 2 ids, 3 envelopes, 4 numbers, 5 keys, 6 due, 7 closing, 8 gone, 9 slots, 10 bounds
- * ARGV  1 `[now or null, journalMs, maxEnvelopes, touch, [name, ground, name, ground, ...]]`: the
- *       grounds of the lines in what follows, which is each script's own
+ * ARGV  1 now or '', 2 journalMs, 3 maxEnvelopes, 4 '1' where something is to be written each time,
+ *       5 how many grounds follow: the name and the text of each, for the lines in what comes then,
+ *       from OWN on, which is each script's own
  */
 export const BOOK: string = String.raw`
 local META, IDS, ENVELOPES, NUMBERS, NAMES = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -19,9 +20,9 @@ local concat, format, floor = table.concat, string.format, math.floor
 -- One function around all that follows: what stands above is found at once by whatever uses it,
 -- and not by a search through all that was declared since.
 local function run()
-local head = decode(ARGV[1])
-local now, journal_ms, max_envelopes = head[1], head[2], head[3]
-if now == NULL then
+local now, journal_ms, max_envelopes = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local OWN = 6 + 2 * ARGV[5]
+if not now then
   local time = call('TIME')
   now = time[1] * 1000 + floor(time[2] / 1000)
 end
@@ -60,7 +61,7 @@ local snapshots = {}
 for id in string.gmatch(fields[7] or '', '%S+') do
   if call('EXISTS', PREFIX .. 'snapshot:' .. id) == 1 then snapshots[#snapshots + 1] = id end
 end
-local meta_changed = head[4] == true
+local meta_changed = ARGV[4] == '1'
 
 -- What lines are judged by and where their envelopes stand: '[limit,unit,cap,soft,occupied,warn,
 -- start,end,group]', a line feed, and the place as JSON. Many lines share one, so holds know it by a
@@ -69,7 +70,7 @@ local BUCKET = 64 * DAY
 local bucket = floor(now / BUCKET)
 local bucket_text = int(bucket)
 local grounds, stored_grounds, told = {}, {}, {}
-for index = 1, #head[5], 2 do told[head[5][index]] = head[5][index + 1] end
+for index = 6, OWN - 1, 2 do told[ARGV[index]] = ARGV[index + 1] end
 local function grounds_key(of) return PREFIX .. 'grounds:' .. of end
 local function ground(name, of)
   local known = grounds[name]
@@ -87,8 +88,8 @@ local function ground(name, of)
 end
 -- A hold that is written needs its grounds to be there when it is read.
 local new_grounds = {}
-local function keep_grounds(lines, of)
-  for index = 2, #lines, 2 do
+local function keep_grounds(lines, from, of)
+  for index = from + 1, #lines, 2 do
     local name = lines[index]
     if not stored_grounds[name] then
       stored_grounds[name] = true
@@ -159,6 +160,9 @@ end
 -- Ids: a hold is 'state expiresAt resolvedAt charge bucket renamedFrom', then as it was asked for, a
 -- line feed after each: the reserve with its amounts and lines, and its labels. A charge that no hold
 -- remembers is 'c' and its place in the journal.
+-- From here on a reserve has its lines: their envelopes' keys and the names of grounds in turn. A
+-- list of their own would be one more to make, for each reserve and again for each settle.
+local LINES = 10
 local ids, changed_ids = {}, {}
 local function parse_id(id, text)
   if not text then return false end
@@ -240,152 +244,10 @@ local function hold_text(hold)
 end
 -- A hold for whoever asks: its id, its text, and the grounds of its lines in their order.
 local function hold_json(hold)
-  local lines, texts = open_body(hold).asked[8], {}
-  for index = 2, #lines, 2 do
-    texts[#texts + 1] = encode(ground(lines[index], hold.bucket).text)
+  local asked, texts = open_body(hold).asked, {}
+  for index = LINES + 1, #asked, 2 do
+    texts[#texts + 1] = encode(ground(asked[index], hold.bucket).text)
   end
   return '[' .. encode(hold.id) .. ',' .. encode(hold_text(hold)) .. ',[' .. concat(texts, ',') .. ']]'
-end
-
--- The journal: lists of CHUNK rows, as JSON. Its numbers never come back. A row that is written
--- has what it crossed, and the numbers of its envelopes, as texts already.
-local rows = {}
-local function chunk_key(seq) return PREFIX .. 'journal:' .. int(floor(seq / CHUNK)) end
-local function amounts_json(amounts)
-  if #amounts == 2 then return '["' .. amounts[1] .. '",' .. format(WHOLE, amounts[2]) .. ']' end
-  local parts = {}
-  for index = 1, #amounts, 2 do
-    parts[#parts + 1] = '"' .. amounts[index] .. '",' .. int(amounts[index + 1])
-  end
-  return '[' .. concat(parts, ',') .. ']'
-end
-local function row_json(row)
-  local amounts = amounts_json(row.amounts)
-  local description = row.description == NULL and 'null' or encode(row.description)
-  local held = row.held and amounts_json(row.held) or 'null'
-  local flags = (row.overrun and 1 or 0) + (row.late and 2 or 0) + (row.abandoned and 4 or 0)
-  flags = flags == 0 and '0' or int(flags)
-  row.outcome = amounts .. ',' .. description .. ',' .. held .. ',' .. flags .. ',[' .. row.crossed .. ']'
-  return '[' .. encode(row.id) .. ',' .. (row.at == now and now_text or int(row.at)) .. ','
-    .. encode(row.labels) .. ',' .. row.outcome .. ','
-    .. (row.corrects and encode(row.corrects) or 'null') .. ',[' .. row.numbers .. ']]'
-end
-local function parse_row(text)
-  local said = decode(text)
-  local flags = said[7]
-  return { id = said[1], at = said[2], labels = said[3], amounts = said[4], description = said[5],
-    held = said[6] ~= NULL and said[6] or nil, abandoned = flags >= 4, numbers = said[10],
-    text = text }
-end
-local function find_charge(id)
-  local known = entry(id)
-  if not known or known.seq < 0 then return nil end
-  local text = rows[known.seq] or call('LINDEX', chunk_key(known.seq), known.seq % CHUNK)
-  return text and parse_row(text) or nil
-end
-
--- Running totals: 'charges denials unit:steps ...' by label set, for a quarter-hour and a UTC day.
-local OTHER = '{"(other)":"(other)"}'
-local function new_slot(name, length)
-  local starts = floor(now / length) * length
-  local member = name .. int(starts)
-  return { key = PREFIX .. 'totals:' .. member, member = member, starts = starts, sets = {}, changed = {} }
-end
-local quarter, day = new_slot('q', 900000), new_slot('d', DAY)
-local function parse_total(text)
-  local charges, denials, at = match(text, '^(%d+) (%d+)()')
-  local total = { charges = tonumber(charges), denials = tonumber(denials), units = {}, steps = {},
-    before = text }
-  for unit, steps in string.gmatch(sub(text, at), '(%S+):(%-?%d+)') do
-    total.units[#total.units + 1] = unit
-    total.steps[unit] = tonumber(steps)
-  end
-  return total
-end
-local function load_totals(slot, list)
-  local wanted = {}
-  local sets = slot.sets
-  for index = 1, #list do
-    local labels = list[index]
-    if sets[labels] == nil then
-      sets[labels] = false
-      wanted[#wanted + 1] = labels
-    end
-  end
-  local texts = read_many('HMGET', slot.key, wanted)
-  for index = 1, #wanted do
-    sets[wanted[index]] = texts[index] and parse_total(texts[index]) or false
-  end
-end
-local function find_total(slot, labels)
-  if slot.sets[labels] == nil then load_totals(slot, { labels }) end
-  return slot.sets[labels] or nil
-end
-local function total_of(slot, labels)
-  local total = find_total(slot, labels)
-  if not total then
-    slot.size = (slot.size or call('HLEN', slot.key))
-    if slot.size == 0 then slot.opened = true end
-    slot.size = slot.size + 1
-    total = { charges = 0, denials = 0, units = {}, steps = {}, before = '' }
-    slot.sets[labels] = total
-  end
-  if not total.changed then
-    total.changed = true
-    slot.changed[#slot.changed + 1] = labels
-  end
-  return total
-end
-local function totals_for(labels)
-  if not find_total(quarter, labels) then
-    quarter.size = quarter.size or call('HLEN', quarter.key)
-    if quarter.size >= 1000 then labels = OTHER end
-  end
-  return total_of(quarter, labels), total_of(day, labels)
-end
-local function add_amounts(total, amounts)
-  for index = 1, #amounts, 2 do
-    local unit, standing = amounts[index], total.steps[amounts[index]]
-    if standing then
-      total.steps[unit] = math.min(standing + amounts[index + 1], MAX)
-    else
-      total.units[#total.units + 1] = unit
-      total.steps[unit] = amounts[index + 1]
-    end
-  end
-  total.charges = total.charges + 1
-end
-local function count_denial(labels)
-  local in_quarter, in_day = totals_for(labels)
-  in_quarter.denials, in_day.denials = in_quarter.denials + 1, in_day.denials + 1
-end
-local function total_text(total)
-  local text = int(total.charges) .. ' ' .. int(total.denials)
-  for _, unit in ipairs(total.units) do text = text .. ' ' .. unit .. ':' .. int(total.steps[unit]) end
-  return text
-end
-
--- Appends to the journal; with a hold, the charge stands under the hold's id.
-local new_rows = {}
-local function append_row(row, hold)
-  local seq = next_seq
-  next_seq = seq + 1
-  row.text = row_json(row)
-  rows[seq] = row.text
-  new_rows[#new_rows + 1] = row
-  if hold then
-    hold.seq = seq
-    id_changed(hold)
-  else
-    local known = { id = row.id, seq = seq, before = '' }
-    ids[row.id] = known
-    id_changed(known)
-  end
-end
-local function add_charge(row, hold)
-  append_row(row, hold)
-  local in_quarter, in_day = totals_for(row.labels)
-  add_amounts(in_quarter, row.amounts)
-  add_amounts(in_day, row.amounts)
 end
 `;

@@ -59,10 +59,13 @@ local function operations_of_a_ledger()
   -- Lines come flat: envelopes' keys and the names of grounds in turn; looked up, they are envelopes
   -- (false for one that was forgotten with its window) and grounds in turn.
   local function held_lines(hold)
-    local flat, lines, of = open_body(hold).asked[8], {}, hold.bucket
-    for index = 1, #flat, 2 do
-      lines[index] = envelopes[flat[index]] or find_envelope(flat[index]) or false
-      lines[index + 1] = grounds[flat[index + 1]] or ground(flat[index + 1], of)
+    local asked, of = open_body(hold).asked, hold.bucket
+    local lines, place = {}, 0
+    for index = LINES, #asked, 2 do
+      local key, name = asked[index], asked[index + 1]
+      lines[place + 1] = envelopes[key] or find_envelope(key) or false
+      lines[place + 2] = grounds[name] or ground(name, of)
+      place = place + 2
     end
     return lines
   end
@@ -77,8 +80,8 @@ local function operations_of_a_ledger()
     end
     return lines
   end
-  local function windows_contain(flat)
-    for index = 2, #flat, 2 do
+  local function windows_contain(flat, from)
+    for index = from + 1, #flat, 2 do
       local g = grounds[flat[index]] or ground(flat[index], bucket_text)
       if not g.is_now then return false end
     end
@@ -126,7 +129,7 @@ local function operations_of_a_ledger()
 
   local function settle_row(hold, amounts, labels, description)
     return { id = hold.id, at = now, amounts = amounts, labels = labels,
-      description = description == NULL and hold.asked[9] or description,
+      description = description == NULL and hold.asked[8] or description,
       held = chargeable(hold, hold.asked[6]), late = hold.state ~= 'open', overrun = false,
       abandoned = false, corrects = false, numbers = false, crossed = false, outcome = false,
       text = false }
@@ -218,7 +221,7 @@ local function operations_of_a_ledger()
 
   local function deny(op, reason, body, short)
     if more_due and reason ~= 'frozen' and reason ~= 'uncovered' then return answer('"again"') end
-    if not op[10] then count_denial(open_labels({ body = body, origin = NULL }).labels) end
+    if not op[9] then count_denial(open_labels({ body = body, origin = NULL }).labels) end
     return answer('"denied"', '"' .. reason .. '"', '[' .. concat(short, ',') .. ']')
   end
 
@@ -230,57 +233,57 @@ local function operations_of_a_ledger()
 
   -- Rule 2: every line is tested before any moves.
   local function hold_all(op, body)
-    local amounts, flat, short, missing = op[6], op[8], nil, 0
-    for index = 1, #flat, 2 do
-      local e, g = envelopes[flat[index]] or find_envelope(flat[index]), grounds[flat[index + 1]]
+    local amounts, short, missing = op[6], nil, 0
+    for index = LINES, #op, 2 do
+      local e, g = envelopes[op[index]] or find_envelope(op[index]), grounds[op[index + 1]]
       if not e then missing = missing + 1 end
       if not fits(g, steps_of(amounts, g.unit), e) then
         short = short or {}
-        short[#short + 1] = concat({ (index - 1) / 2, e and int(e.spent) or '0', e and int(e.held) or '0' }, ',')
+        short[#short + 1] = concat({ (index - LINES) / 2, e and int(e.spent) or '0', e and int(e.held) or '0' }, ',')
       end
     end
     if short then return deny(op, 'exceeds', body, short) end
     if missing > 0 and missing > max_envelopes - count then
       short = {}
-      for index = 1, #flat, 2 do
-        if not envelopes[flat[index]] then short[#short + 1] = (index - 1) / 2 .. ',0,0' end
+      for index = LINES, #op, 2 do
+        if not envelopes[op[index]] then short[#short + 1] = (index - LINES) / 2 .. ',0,0' end
       end
       return deny(op, 'too_many_envelopes', body, short)
     end
-    for index = 1, #flat, 2 do
-      local g = grounds[flat[index + 1]]
-      local e = envelopes[flat[index]] or open_line(flat[index], g)
+    for index = LINES, #op, 2 do
+      local g = grounds[op[index + 1]]
+      local e = envelopes[op[index]] or open_line(op[index], g)
       add_held(e, steps_of(amounts, g.unit))
       if not touched[e] then envelope_changed(e) end
     end
-    keep_grounds(flat, bucket_text)
+    keep_grounds(op, LINES, bucket_text)
     local expires = expiry_in(op[5])
     add_hold(op[2], 'open ' .. expires .. OPENED .. body, expires)
     return '["taken",' .. expires .. ']'
   end
 
   local APPLY = {}
-  -- ["reserve", id, revision, refusal, ttlMs, amounts, occupied, lines, description, tentative], then
-  -- [labels, ifAbandoned, said]: the hold's body
+  -- ["reserve", id, revision, refusal, ttlMs, amounts, occupied, description, tentative, ...lines],
+  -- then [labels, ifAbandoned, said]: the hold's body
   function APPLY.reserve(op, body)
     local known = entry(op[2]) and find_hold(op[2])
     if known then
       local said = open_labels({ body = body, origin = NULL })
       open_labels(known)
       local same = said.said == known.said and said.labels == known.labels
-        and op[9] == known.asked[9] and same_amounts(op[6], known.asked[6])
+        and op[8] == known.asked[8] and same_amounts(op[6], known.asked[6])
       return same and held(known, true) or conflict(op[2], known)
     end
     if entry(op[2]) and find_charge(op[2]) then return conflict(op[2], nil) end
     if op[3] ~= revision then return answer('"stale"') end
     if op[4] ~= NULL then return deny(op, op[4], body, {}) end
-    if not windows_contain(op[8]) then return answer('"outside_window"') end
+    if not windows_contain(op, LINES) then return answer('"outside_window"') end
     return hold_all(op, body)
   end
 
   local function outdated(at_revision, flat)
     if at_revision ~= NULL and at_revision ~= revision then return answer('"stale"') end
-    if not windows_contain(flat) then return answer('"outside_window"') end
+    if not windows_contain(flat, 1) then return answer('"outside_window"') end
     return nil
   end
 
@@ -352,7 +355,7 @@ local function operations_of_a_ledger()
     if now + op[3] > tonumber(known.expires) then
       known.expires = int(now + op[3])
       if known.bucket ~= bucket_text then
-        keep_grounds(known.asked[8], known.bucket)
+        keep_grounds(known.asked, LINES, known.bucket)
         known.bucket = bucket_text
       end
       id_changed(known)
@@ -372,7 +375,7 @@ local function operations_of_a_ledger()
     if standing then return conflict(op[3], standing) end
     if find_charge(op[3]) then return conflict(op[3], nil) end
     local expires = math.max(tonumber(known.expires), now + (op[4] ~= NULL and op[4] or 0))
-    keep_grounds(known.asked[8], known.bucket)
+    keep_grounds(known.asked, LINES, known.bucket)
     close(known, 'released')
     local head = concat({ 'open', int(expires), '-', '-1', bucket_text, encode(op[2]) }, ' ')
     add_hold(op[3], head .. '\n' .. known.body, int(expires))

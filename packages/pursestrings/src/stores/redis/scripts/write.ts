@@ -1,12 +1,13 @@
 import { BOOK } from './book.ts';
 import { FLUSH } from './flush.ts';
+import { JOURNAL } from './journal.ts';
 
 /**
- * Writes records as they are: see `LedgerStore.writeLedger`. ARGV 2 is the revision that must
- * stand, then a record each, as lines of JSON. Answers 1, or 0 with nothing written.
+ * Writes records as they are: see `LedgerStore.writeLedger`. ARGV OWN is the revision that must
+ * stand, then comes a record each, as lines of JSON. Answers 1, or 0 with nothing written.
  */
 const MAIN: string = String.raw`
-if revision ~= tonumber(ARGV[2]) then return 0 end
+if revision ~= tonumber(ARGV[OWN]) then return 0 end
 local totals, WRITE = {}, {}
 
 -- ["envelope", key, spent, held, pruned, saturated, crossed, endsAt, group], its place
@@ -23,15 +24,15 @@ function WRITE.hold(said, body)
   local flat, kept = said[10], {}
   for index = 1, #flat, 2 do
     if find_envelope(flat[index]) then
-      kept[#kept + 1], kept[#kept + 2] = encode(flat[index]), encode(flat[index + 1])
+      kept[#kept + 1] = ',' .. encode(flat[index]) .. ',' .. encode(flat[index + 1])
     end
   end
-  keep_grounds(flat, bucket_text)
+  keep_grounds(flat, 1, bucket_text)
   local standing, occupied = entry(said[2]), {}
   for index, unit in ipairs(said[8]) do occupied[index] = encode(unit) end
   local asked = concat({ '["reserve",', encode(said[2]), ',0,null,0,', amounts_json(said[7]), ',[',
-    concat(occupied, ','), '],[', concat(kept, ','), '],', said[9] == NULL and 'null' or encode(said[9]),
-    ']' })
+    concat(occupied, ','), '],', said[9] == NULL and 'null' or encode(said[9]), ',false',
+    concat(kept), ']' })
   local hold = { id = said[2], state = said[3], expires = int(said[4]), resolved = said[5] ~= NULL and int(said[5]) or '-',
     origin = said[6], bucket = bucket_text, seq = standing and standing.seq or -1,
     was_open = standing and standing.was_open, before = standing and standing.before or '',
@@ -65,7 +66,7 @@ function WRITE.total(said)
   totals[#totals + 1] = said
 end
 
-for index = 3, #ARGV do
+for index = OWN + 1, #ARGV do
   local text = ARGV[index]
   local cut = find(text, '\n', 1, true)
   local said = decode(sub(text, 1, cut - 1))
@@ -83,4 +84,4 @@ end
 return run()
 `;
 
-export const WRITE_SCRIPT: string = BOOK + FLUSH + MAIN;
+export const WRITE_SCRIPT: string = BOOK + JOURNAL + FLUSH + MAIN;
