@@ -4,7 +4,7 @@ import { bech32 } from '@scure/base';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Invoice, isPreimageOf, readInvoice } from '../../src/paid-http/invoice.ts';
-import { type InvoiceTerms, mintInvoice, NODE_KEY } from './invoices.ts';
+import { endlessInvoice, forge, type InvoiceTerms, mintInvoice, NODE_KEY } from './invoices.ts';
 
 const read = (text: string): Invoice => {
   const invoice = readInvoice(text);
@@ -78,19 +78,6 @@ test('each network is known by its prefix', () => {
   }
 });
 
-/** Signs an invoice of any words, as a server that means ill would. */
-function forge(change: (words: number[], fields: number[][]) => number[]): string {
-  const { prefix, words } = bech32.decode(mintInvoice().bolt11 as `${string}1${string}`, false);
-  const data = words.slice(0, -104);
-  const fields: number[][] = [];
-  for (let at = 7; at < data.length;) {
-    const end = at + 3 + (data[at + 1] ?? 0) * 32 + (data[at + 2] ?? 0);
-    fields.push(data.slice(at, end));
-    at = end;
-  }
-  return bech32.encode(prefix, [...change(data, fields), ...words.slice(-104)], false);
-}
-
 test('what two readers could take for two things is refused', () => {
   const twice = forge((words, fields) => [...words, ...(fields[0] ?? [])]);
   expect(readInvoice(twice)).toBe('it says the same thing twice');
@@ -108,6 +95,10 @@ test('what two readers could take for two things is refused', () => {
     ...fields.slice(1).flat(),
   ]);
   expect(readInvoice(short)).toBe('it has no payment hash');
+});
+
+test('an invoice for longer than a date can say ends at the last date', () => {
+  expect(read(endlessInvoice()).expiresAtMs).toBe(8.64e15);
 });
 
 test('an invoice that names another node than the one that signed it is refused', () => {
