@@ -203,8 +203,8 @@ export class PendingPayments {
       await this.#recordOwed(hold.id);
       return { state: 'made', credential: owed.made.credential };
     }
-    const answer = await this.#ask(payment.paymentHash);
-    if ('error' in answer) return { state: 'unknown', cause: answer.error };
+    const { answer, cause } = await this.#ask(payment.paymentHash);
+    if (answer === null) return { state: 'unknown', cause };
     if (answer.state === 'succeeded') {
       const made = madePayment(payment, answer);
       if (made === null) return { state: 'unknown' };
@@ -270,18 +270,21 @@ export class PendingPayments {
     }
   }
 
-  async #ask(paymentHash: string): Promise<PaymentState | { readonly error: unknown }> {
+  /** Asks the wallet; null for an answer that is none, and what kept it from giving one. */
+  async #ask(
+    paymentHash: string,
+  ): Promise<{ readonly answer: PaymentState | null; readonly cause?: unknown }> {
     const { wallet } = this.#desk;
-    if (wallet.lookUpPayment === undefined) return { error: undefined };
+    if (wallet.lookUpPayment === undefined) return { answer: null };
     const signal = AbortSignal.timeout(LOOK_UP_TIMEOUT_MS);
     const { promise: late, reject } = Promise.withResolvers<never>();
     const onAbort = (): void => reject(signal.reason);
     signal.addEventListener('abort', onAbort);
     try {
       const answer = await Promise.race([wallet.lookUpPayment(paymentHash, { signal }), late]);
-      return answer ?? { error: undefined };
-    } catch (error) {
-      return { error };
+      return { answer: answer ?? null };
+    } catch (cause) {
+      return { answer: null, cause };
     } finally {
       signal.removeEventListener('abort', onAbort);
     }

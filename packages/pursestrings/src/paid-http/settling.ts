@@ -21,11 +21,14 @@ export interface MadePayment {
 }
 
 /** Reads what a wallet says of a completed payment; null when its preimage is not the invoice's. */
-export function madePayment(payment: HeldPayment, completed: Completed): MadePayment | null {
-  const { preimage } = completed;
+export function madePayment(
+  payment: HeldPayment,
+  completed: Completed | null | undefined,
+): MadePayment | null {
+  const { preimage, feeMsat: reported } = completed ?? {};
   const { scheme, token, paymentHash, amountMsat } = payment;
   if (!isPreimageOf(preimage, paymentHash)) return null;
-  const feeMsat = reportedFee(completed.feeMsat);
+  const feeMsat = reportedFee(reported);
   return {
     payment,
     feeMsat,

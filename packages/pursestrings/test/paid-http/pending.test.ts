@@ -7,8 +7,7 @@ import { memory } from '../../src/stores/memory.ts';
 import { Line, remoteStore } from '../purse/remote-store.ts';
 import { openTill } from './fixture.ts';
 import type { PayStep } from './lightning.ts';
-import { endlessInvoice } from './invoices.ts';
-import { challengeOf, paidPage, serve, wants } from './paywall.ts';
+import { paidPage, serve } from './paywall.ts';
 
 const failureOf = (work: Promise<unknown>): Promise<unknown> =>
   work.then(
@@ -41,23 +40,6 @@ describe('a wallet that cannot look payments up', () => {
     }
     expect(till.wallet.asked).toHaveLength(1);
     expect(await till.heldSats()).toBe(60);
-  });
-
-  test('times out for an invoice that never ends: it is remembered like any other', async () => {
-    const till = await openTill();
-    const asked: string[] = [];
-    const payInvoice = async (bolt11: string): Promise<never> => {
-      asked.push(bolt11);
-      throw new Error('socket hang up');
-    };
-    const { url } = await serve({
-      '*': (request, response) =>
-        wants({ 'www-authenticate': challengeOf(endlessInvoice()) })(request, response),
-    });
-    for (const fetch of [till.again({ wallet: { payInvoice } }), till.fetch]) {
-      expect(await failureOf(fetch(`${url}/page`))).toMatchObject({ code: 'PAYMENT_PENDING' });
-    }
-    expect(asked).toHaveLength(1);
   });
 
   test('is heard out when it answers late', async () => {
