@@ -10,6 +10,7 @@ import { toSats } from './held-payment.ts';
 import { type PaidFetchOptions, paidHttp } from './paid-fetch.ts';
 import type { PaidHttp } from './paid-http.ts';
 import type { Spend } from './pending.ts';
+import { readGiven } from './request.ts';
 import { satsOption } from './terms.ts';
 
 /** How a client pays. Only `wallet` is required. */
@@ -116,8 +117,9 @@ export class L402Client {
    * @throws L402PaymentError, L402ParseError, StoreError, and what `fetch` and `beforePayment` throw
    */
   readonly fetch: typeof fetch = async (input, init) => {
+    const given = readGiven(input, init);
     const http = this.#http ?? (await this.#open());
-    return http.fetch(input, init);
+    return http.fetch(given);
   };
 
   /** What this client has spent; `null` where it has no budget. */

@@ -10,6 +10,7 @@ import { PaidHttp } from './paid-http.ts';
 import type { PayingDesk } from './payment.ts';
 import { type PaymentDesk, PendingPayments, type Spend } from './pending.ts';
 import { purseTokens } from './purse-tokens.ts';
+import { readGiven } from './request.ts';
 import { type Ask, type PaymentTerms, satsOption } from './terms.ts';
 import type { L402Wallet, LightningNetwork } from './wallets/wallet.ts';
 
@@ -119,7 +120,7 @@ export interface PaidFetchOptions {
  */
 export function paidFetch(purse: Purse, options: PaidFetchOptions): typeof fetch {
   const http = paidHttp(purse, options, {});
-  return (input, init) => http.fetch(input, init);
+  return async (input, init) => http.fetch(readGiven(input, init));
 }
 
 /** What became of the payments whose outcome was unknown. */

@@ -6,7 +6,7 @@ import { Flights } from './flights.ts';
 import { pay, type PayingDesk } from './payment.ts';
 import { readPaymentRequired } from './read-402.ts';
 import { type PaymentQuote, quoteOf } from './quote.ts';
-import { type FetchInit, type FetchInput, type GivenRequest, readGiven } from './request.ts';
+import type { GivenRequest } from './request.ts';
 import { type Answer, type AuthorizationFor, sendWithCredentials } from './send.ts';
 import type { Ask } from './terms.ts';
 
@@ -37,8 +37,7 @@ export class PaidHttp {
   }
 
   /** Sends a request, and pays for it where it must. */
-  async fetch(input: FetchInput, init: FetchInit | undefined): Promise<Response> {
-    const given = readGiven(input, init);
+  async fetch(given: GivenRequest): Promise<Response> {
     const send = this.#settings.send ?? globalThis.fetch;
     const call = new Call(this.#desk, this.#settings, this.#flights, given, send);
     try {
@@ -49,8 +48,7 @@ export class PaidHttp {
   }
 
   /** Sends a request without paying, and says what it would cost. */
-  async quote(input: FetchInput, init: FetchInit | undefined): Promise<PaymentQuote> {
-    const given = readGiven(input, init);
+  async quote(given: GivenRequest): Promise<PaymentQuote> {
     const send = this.#settings.send ?? globalThis.fetch;
     const call = new Call(this.#desk, this.#settings, this.#flights, given, send);
     try {

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
+import { L402Client } from '../../src/paid-http/l402-client.ts';
 import { openTill } from './fixture.ts';
 import { challengeOf, paidPage, serve, wants } from './paywall.ts';
 
@@ -75,6 +76,26 @@ describe('a request goes out again as it was', () => {
       ['POST', 'yes', 'yes'],
     ]);
   });
+});
+
+test('one URL that counts asks for each page, and pays for each', async () => {
+  const till = await openTill();
+  const { url, seen } = await serve({ '*': paidPage({ mint: () => till.lightning.mint() }) });
+  const { wallet } = till;
+  for (const fetch of [till.fetch, new L402Client({ wallet, purse: till.purse }).fetch]) {
+    const page = new URL(url);
+    const answers = ['/1', '/2', '/3'].map((path) => {
+      page.pathname = path;
+      return fetch(page);
+    });
+    const urls = (await Promise.all(answers)).map((answer) => answer.url);
+    expect(urls).toEqual([`${url}/1`, `${url}/2`, `${url}/3`]);
+  }
+  const headers = new Headers({ 'x-trace': 't1' });
+  const answer = till.fetch(`${url}/4`, { headers });
+  headers.set('x-trace', 't2');
+  await answer;
+  expect(seen.slice(-2).map(({ headers }) => headers['x-trace'])).toEqual(['t1', 't1']);
 });
 
 describe('a body that can be sent once is refused before paying', () => {
