@@ -103,6 +103,8 @@ class Call {
       const ask = response.status === 402 ? await this.#readAsk(answer, !stale) : null;
       if (ask !== null) {
         this.#checkRepeatable(ask);
+        // A body that breaks off, or has no end, is found out before anything is paid.
+        await this.#takeApart();
         this.#sent.set(ask.resource, await this.#credentialFor(ask, refused));
         this.#given.signal?.throwIfAborted();
       } else if (stale && !this.#given.sendsOnce) {
@@ -171,8 +173,13 @@ class Call {
   }
 
   async #sendPaid(): Promise<Answer> {
+    const parts = await this.#takeApart();
+    return sendWithCredentials(this.#send, this.#given.url, parts, this.#authorization);
+  }
+
+  #takeApart(): ReturnType<GivenRequest['parts']> {
     this.#parts ??= this.#given.parts();
-    return sendWithCredentials(this.#send, this.#given.url, await this.#parts, this.#authorization);
+    return this.#parts;
   }
 
   readonly #authorization: AuthorizationFor = (resource) => {

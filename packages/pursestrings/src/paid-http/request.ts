@@ -26,7 +26,7 @@ export interface GivenRequest {
   readonly sendsOnce: boolean;
   /** Sends it as it was given. */
   send(send: typeof fetch): Promise<Response>;
-  /** Takes it apart, also after it was sent. Call it once. */
+  /** Takes it apart, also after it was sent. Call it once. It rejects where the body cannot be read. */
   parts(): Promise<RequestParts>;
   /** Lets go of the body that is kept for sending it again. */
   forget(): void;
@@ -78,7 +78,7 @@ function givenRequest(input: Request, init: FetchInit | undefined): GivenRequest
     parts: async () => ({
       method,
       headers: new Headers(headers),
-      body: sendsOnce ? request.body : ((await kept?.arrayBuffer()) ?? null),
+      body: sendsOnce ? request.body : await bytesOf(kept, signal),
       redirect,
       rest: { ...settingsOf(request), ...(sendsOnce && { duplex: 'half' }) },
     }),
@@ -87,6 +87,13 @@ function givenRequest(input: Request, init: FetchInit | undefined): GivenRequest
       kept = null;
     },
   };
+}
+
+/** Reads a whole body; an abort lets go of what it comes from. */
+async function bytesOf(request: Request | null, signal: AbortSignal): Promise<ArrayBuffer | null> {
+  if (request === null || request.body === null) return null;
+  const whole = request.body.pipeThrough(new TransformStream(), { signal });
+  return new Response(whole).arrayBuffer();
 }
 
 function settingsOf(request: Request): FetchInit {

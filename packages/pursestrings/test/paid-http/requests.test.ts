@@ -1,7 +1,12 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
-import { describe, expect, test } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { L402Client } from '../../src/paid-http/l402-client.ts';
 import { openTill } from './fixture.ts';
+import { mintInvoice } from './invoices.ts';
 import { challengeOf, paidPage, serve, wants } from './paywall.ts';
 
 type Body = NonNullable<RequestInit['body']>;
@@ -124,6 +129,61 @@ describe('a body that can be sent once is refused before paying', () => {
     expect((await till.fetch(`${url}/page`, again)).status).toBe(200);
     expect(seen.at(-1)?.body).toBe('a');
     expect(till.wallet.payments).toHaveLength(1);
+  });
+});
+
+describe('a Request whose stream is not whole when money is asked for is not paid', () => {
+  const chunk = new TextEncoder().encode('a');
+
+  /** Asks for money before it has read what it is sent. */
+  async function serveEarly(): Promise<string> {
+    const server = createServer((_request, response) => {
+      response.writeHead(402, { 'www-authenticate': challengeOf(mintInvoice().bolt11) }).end();
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    onTestFinished(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}/page`;
+  }
+
+  test('when it breaks off', async () => {
+    const till = await openTill();
+    const url = await serveEarly();
+    let pulls = 0;
+    const body = new ReadableStream({
+      pull: async (controller) => {
+        await sleep(10);
+        pulls += 1;
+        if (pulls < 10) controller.enqueue(chunk);
+        else controller.error(new Error('broken off'));
+      },
+    });
+    const request = new Request(url, { method: 'POST', body, duplex: 'half' });
+    await expect(till.fetch(request)).rejects.toThrow('broken off');
+    expect(till.wallet.asked).toEqual([]);
+  });
+
+  test('when it has no end, until the caller gives up', async () => {
+    const till = await openTill();
+    const url = await serveEarly();
+    let cancelled = false;
+    const body = new ReadableStream({
+      pull: async (controller) => {
+        await sleep(10);
+        controller.enqueue(chunk);
+      },
+      cancel: () => {
+        cancelled = true;
+      },
+    });
+    const signal = AbortSignal.timeout(200);
+    const init = { method: 'POST', body, duplex: 'half', signal } as const;
+    const request = new Request(url, init);
+    await expect(till.fetch(request)).rejects.toMatchObject({ name: 'TimeoutError' });
+    expect(till.wallet.asked).toEqual([]);
+    await expect.poll(() => cancelled).toBe(true);
   });
 });
 
