@@ -1,9 +1,14 @@
 import { BudgetExceededError as PurseBudgetExceededError } from '../errors.ts';
-import { authorizationOf, type Credential, resourceOf } from './credentials.ts';
+import {
+  authorizationOf,
+  type Credential,
+  type FoundCredential,
+  resourceOf,
+} from './credentials.ts';
 import { domainOf } from './domain.ts';
 import { L402ParseError, L402PaymentError } from './errors.ts';
 import { Flights } from './flights.ts';
-import { pay, type PayingDesk } from './payment.ts';
+import { pay, type PayingDesk, unlessAborted } from './payment.ts';
 import { readPaymentRequired } from './read-402.ts';
 import { type PaymentQuote, quoteOf } from './quote.ts';
 import type { GivenRequest } from './request.ts';
@@ -145,7 +150,7 @@ class Call {
       await body?.cancel().catch(() => undefined);
       return { status, ask, paidBefore: answer.authorization !== null && status !== 402 };
     }
-    const known = await this.#desk.credentials.find(ask.resource);
+    const known = await this.#find(ask.resource);
     const paidBefore = known !== null && authorizationOf(known.credential) !== answer.authorization;
     return { status, ask: paidBefore ? null : ask, paidBefore };
   }
@@ -154,12 +159,11 @@ class Call {
   async #first(): Promise<Answer> {
     const { url, authorized, sendsOnce } = this.#given;
     if (!authorized) {
-      const { credentials } = this.#desk;
       const resource = resourceOf(url);
       const known =
         this.#settings.asksStoreFirst || sendsOnce
-          ? await credentials.find(resource)
-          : credentials.peek(resource);
+          ? await this.#find(resource)
+          : this.#desk.credentials.peek(resource);
       if (known !== null) {
         this.#tries += 1;
         this.#kept.add(resource);
@@ -170,6 +174,13 @@ class Call {
     const response = await this.#given.send(this.#send);
     const from = response.url === '' ? url : new URL(response.url);
     return { response, url: from, authorization: null };
+  }
+
+  /** Asks the store for a credential, for as long as the caller waits: a store may be slow. */
+  #find(resource: string): Promise<FoundCredential | null> {
+    const { signal } = this.#given;
+    const found = this.#desk.credentials.find(resource);
+    return signal === null ? found : unlessAborted(found, signal);
   }
 
   async #sendPaid(): Promise<Answer> {
@@ -229,7 +240,7 @@ class Call {
   async #credentialFor(ask: Ask, refused: string | null): Promise<Credential> {
     const { resource } = ask;
     this.#desk.pending.sweep();
-    const known = await this.#desk.credentials.find(resource);
+    const known = await this.#find(resource);
     if (known !== null && authorizationOf(known.credential) !== refused) {
       const isNew = known.boughtAtMs >= this.#startedAtMs;
       if (!isNew || !this.#shared.has(resource)) {

@@ -143,8 +143,8 @@ export class PendingPayments {
       this.#recordLater(FIRST_RECORD_PAUSE_MS);
       this.#desk.failed(error);
     }
-    await kept;
     tell(recorded);
+    await kept;
     return made.credential;
   }
 
