@@ -317,11 +317,13 @@ export class PendingPayments {
   #recordLater(pauseMs: number): void {
     if (this.#recording) return;
     this.#recording = true;
-    setTimeout(async () => {
-      for (const id of this.#owed.keys()) await this.#recordOwed(id);
-      this.#recording = false;
-      if (this.#owed.size > 0) this.#recordLater(Math.min(2 * pauseMs, MAX_RECORD_PAUSE_MS));
-    }, pauseMs).unref();
+    setTimeout(() => void this.#recordAllOwed(pauseMs), pauseMs).unref();
+  }
+
+  async #recordAllOwed(pauseMs: number): Promise<void> {
+    for (const id of this.#owed.keys()) await this.#recordOwed(id);
+    this.#recording = false;
+    if (this.#owed.size > 0) this.#recordLater(Math.min(2 * pauseMs, MAX_RECORD_PAUSE_MS));
   }
 
   async #recordOwed(id: string): Promise<void> {
