@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import bolt11 from 'bolt11';
 import { bech32 } from '@scure/base';
 import fc from 'fast-check';
+import { isPrivate } from 'tiny-secp256k1';
 import { describe, expect, test } from 'vitest';
 import { type Invoice, isPreimageOf, readInvoice } from '../../src/paid-http/invoice.ts';
 import { endlessInvoice, forge, type InvoiceTerms, mintInvoice, NODE_KEY } from './invoices.ts';
@@ -67,6 +68,71 @@ test('amounts are exact to the millisatoshi, whatever the multiplier', () => {
       expect(read(mintInvoice({ amountMsat }).bolt11).amountMsat).toBe(BigInt(amountMsat));
     }),
     { numRuns: 25 },
+  );
+});
+
+const hexText = (bytes: number): fc.Arbitrary<string> =>
+  fc
+    .uint8Array({ minLength: bytes, maxLength: bytes })
+    .map((data) => Buffer.from(data).toString('hex'));
+
+/** One hop of a route. */
+const hop = fc.record({
+  pubkey: fc.constant(PAYEE),
+  short_channel_id: hexText(8),
+  fee_base_msat: fc.nat(),
+  fee_proportional_millionths: fc.nat(),
+  cltv_expiry_delta: fc.nat(65_535),
+});
+
+test('any signed invoice is read as another reader reads it', () => {
+  const terms = fc.record(
+    {
+      amountMsat: fc.oneof(
+        fc.constant(null),
+        fc.integer({ min: 1, max: 1_000 }),
+        fc.integer({ min: 1, max: 2_100_000_000 }).map((sats) => sats * 1_000),
+        fc.integer({ min: 1, max: 2_100_000_000_000 }),
+      ),
+      network: fc.constantFrom('bitcoin', 'testnet', 'regtest'),
+      timestamp: fc.integer({ min: 0, max: 2 ** 35 - 1 }),
+      expirySeconds: fc.integer({ min: 1, max: 2 ** 31 }),
+      preimage: hexText(32),
+      nodeKey: hexText(32).filter((key) => isPrivate(Buffer.from(key, 'hex'))),
+      more: fc.array(
+        fc.oneof(
+          fc.record({ tagName: fc.constant('purpose_commit_hash'), data: hexText(32) }),
+          fc.record({
+            tagName: fc.constant('routing_info'),
+            data: fc.array(hop, { maxLength: 3 }),
+          }),
+          fc.record({
+            tagName: fc.constant('min_final_cltv_expiry'),
+            data: fc.integer({ min: 1, max: 5_000 }),
+          }),
+        ),
+        { maxLength: 3 },
+      ),
+    },
+    { requiredKeys: [] },
+  );
+  fc.assert(
+    fc.property(terms, fc.boolean(), (given, upper) => {
+      const minted = mintInvoice(given);
+      const other = bolt11.decode(minted.bolt11);
+      const tag = (name: string): unknown =>
+        other.tags.find(({ tagName }) => tagName === name)?.data;
+      const text = upper ? minted.bolt11.toUpperCase() : minted.bolt11;
+      const { amountMsat, expiresAtMs, ...invoice } = read(text);
+      expect(invoice).toMatchObject({
+        bolt11: minted.bolt11,
+        payee: other.payeeNodeKey,
+        paymentHash: tag('payment_hash'),
+      });
+      expect(amountMsat?.toString() ?? null).toBe(other.millisatoshis ?? null);
+      expect(expiresAtMs).toBe((other.timeExpireDate ?? 0) * 1_000);
+    }),
+    { numRuns: 40 },
   );
 });
 

@@ -20,6 +20,8 @@ export interface InvoiceTerms {
   readonly expirySeconds?: number;
   readonly preimage?: string;
   readonly nodeKey?: string;
+  /** Fields beside those that every invoice here has. */
+  readonly more?: NonNullable<bolt11.PaymentRequestObject['tags']>;
 }
 
 const NETWORKS = {
@@ -46,6 +48,7 @@ export function mintInvoice(terms: InvoiceTerms = {}): MintedInvoice {
       { tagName: 'description', data: 'a page' },
       { tagName: 'payment_secret', data: 'ab'.repeat(32) },
       { tagName: 'expire_time', data: terms.expirySeconds ?? 3_600 },
+      ...(terms.more ?? []),
     ],
   });
   const signed = bolt11.sign(unsigned, terms.nodeKey ?? NODE_KEY);
