@@ -30,6 +30,26 @@ test.each([[undefined], [null], [7], ['a text'], [{ preimage: null }]])(
   },
 );
 
+test.each([
+  [2_000, 62],
+  [0.5, 60.001],
+  ['2000', 62],
+  [2_000n, 62],
+  [-1, 60],
+  [Number.NaN, 60],
+  ['much', 60],
+  [null, 60],
+])('a fee of %s comes to %d sats in all', async (feeMsat, sats) => {
+  const till = await openTill();
+  const { url } = await serve({ '*': paidPage({ mint: () => till.lightning.mint() }) });
+  const payInvoice = async (bolt11: string): Promise<PaidInvoice> => ({
+    ...(await till.wallet.payInvoice(bolt11)),
+    feeMsat: feeMsat as number,
+  });
+  await till.again({ wallet: { payInvoice } })(`${url}/page`);
+  expect((await till.charges()).map(({ amounts }) => amounts['sats'])).toEqual([sats]);
+});
+
 describe('a look-up', () => {
   test.each([[undefined], [null], [7], ['succeeded'], [{ state: 'SETTLED' }]])(
     'is answered by %j: nothing is known',
