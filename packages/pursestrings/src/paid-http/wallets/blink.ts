@@ -178,18 +178,21 @@ export class BlinkWallet implements L402Wallet {
   }
 }
 
-const PAY = `mutation Pay($input: LnInvoicePaymentInput!) {
-  lnInvoicePaymentSend(input: $input) {
-    status
-    errors { message code }
-    transaction {
-      direction
+/** What is asked of each transaction. */
+const SETTLEMENT = `direction
       settlementFee
       settlementCurrency
       settlementVia {
         ... on SettlementViaLn { preImage }
         ... on SettlementViaIntraLedger { preImage }
-      }
+      }`;
+
+const PAY = `mutation Pay($input: LnInvoicePaymentInput!) {
+  lnInvoicePaymentSend(input: $input) {
+    status
+    errors { message code }
+    transaction {
+      ${SETTLEMENT}
     }
   }
 }`;
@@ -201,14 +204,8 @@ const PROBE = `mutation Probe($input: LnInvoiceFeeProbeInput!) {
 const LOOK_UP = `query LookUp($walletId: WalletId!, $paymentHash: PaymentHash!) {
   me { defaultAccount { walletById(walletId: $walletId) {
     transactionsByPaymentHash(paymentHash: $paymentHash) {
-      direction
       status
-      settlementFee
-      settlementCurrency
-      settlementVia {
-        ... on SettlementViaLn { preImage }
-        ... on SettlementViaIntraLedger { preImage }
-      }
+      ${SETTLEMENT}
     }
   } } }
 }`;
