@@ -1,3 +1,4 @@
+import { PurseError } from '../ledger/invalid.ts';
 import type { Labels } from '../ledger/labels.ts';
 import type { Purse } from '../purse.ts';
 import { readFacts } from './call-facts.ts';
@@ -112,7 +113,7 @@ async function sentUnder(
   try {
     response = await request.sendWith(send, body.payload);
   } catch (error) {
-    if (neverLeft(error)) cover.giveBack();
+    if (wasNotAnswered(error)) cover.giveBack();
     throw error;
   }
   if (!response.ok && !mayBeBilled(response.status)) cover.giveBack();
@@ -166,10 +167,18 @@ async function sent(ready: Ready, send: typeof fetch): Promise<Response> {
   } catch (error) {
     if (request.signal?.aborted !== true) entry?.failed();
     span?.failed(error);
-    await (neverLeft(error) ? settlement.free() : settlement.unknown());
+    await (wasNotAnswered(error) ? settlement.free() : settlement.unknown());
     throw error;
   }
   return answered(ready, response);
+}
+
+/**
+ * True when no provider has done what was asked: nothing left, or a `fetch` underneath, such as one
+ * that pays for paywalls, met a price that it did not pay.
+ */
+function wasNotAnswered(error: unknown): boolean {
+  return PurseError.isInstance(error) || neverLeft(error);
 }
 
 async function answered(ready: Ready, response: Response): Promise<Response> {

@@ -92,7 +92,7 @@ export interface MeterOptions {
  * | answered with a usage | its price, rounded up once to 1e-8 USD |
  * | answered with an error status | nothing, as the provider bills nothing |
  * | answered by a gateway in its stead (408, 499, 502, 504, 520 to 524) | all that was held |
- * | never left (no connection, aborted before) | nothing |
+ * | never left (no connection, aborted before, a price of the inner `fetch` that is not paid) | nothing |
  * | lost, aborted or left before its usage was seen | all that was held: it may be billed |
  * | answered without a usage that can be read | all that was held |
  * | a stream without a usage, under `ifAbandoned: 'release'` | its input, and what was streamed |

@@ -77,7 +77,8 @@ export function statedPrice(body: unknown): StatedPrice {
 
 /**
  * Takes a list of challenges apart: several in one header, tokens, quoted texts, blanks where they
- * may stand. What cannot be read is left out, up to the next comma.
+ * may stand, and where some servers write them instead of commas. What cannot be read is left out,
+ * up to the next comma.
  *
  * @see https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1
  */
@@ -85,7 +86,7 @@ export function parseAuthChallenges(text: string): readonly AuthChallenge[] {
   const challenges: AuthChallenge[] = [];
   let current: Map<string, string> | null = null;
   let twice = new Set<string>();
-  for (const part of listParts(text)) {
+  for (const part of listParts(text).flatMap(parameterParts)) {
     const parameter = PARAMETER.exec(part);
     if (parameter === null || (current === null && parameter.groups?.['scheme'] === undefined)) {
       // A scheme alone, or one with a token68, which is no parameter.
@@ -112,9 +113,9 @@ const NONE = { kind: 'none' } as const;
 /** What may stand in an `Authorization` header as a token: RFC 9110's token68. */
 const TOKEN = /^[\w.~+/-]+=*$/;
 
-/** `scheme name="value"`, or the next parameter of the same scheme. */
+/** Begins by `scheme name="value"`, or by the next parameter of the same scheme. */
 const PARAMETER =
-  /^(?:(?<scheme>[!#$%&'*+.^_`|~\w-]+)[ \t]+)?(?<name>[!#$%&'*+.^_`|~\w-]+)[ \t]*=[ \t]*(?:"(?<quoted>(?:[^"\\]|\\.)*)"|(?<plain>[^\s"=,][^\s",]*))$/s;
+  /^(?:(?<scheme>[!#$%&'*+.^_`|~\w-]+)[ \t]+)?(?<name>[!#$%&'*+.^_`|~\w-]+)[ \t]*=[ \t]*(?:"(?<quoted>(?:[^"\\]|\\.)*)"|(?<plain>[^\s"=,][^\s",]*))(?=[ \t]|$)/s;
 
 /** Splits a list at its commas, not at those within quotes. */
 function listParts(text: string): readonly string[] {
@@ -129,6 +130,18 @@ function listParts(text: string): readonly string[] {
     const part = text.slice(start, at).trim();
     if (part !== '') parts.push(part);
     start = at + 1;
+  }
+  return parts;
+}
+
+/** Splits a part of a list where one parameter ends and the next one follows after blanks. */
+function parameterParts(part: string): readonly string[] {
+  const parts: string[] = [];
+  let rest = part;
+  while (rest !== '') {
+    const [first = rest] = PARAMETER.exec(rest) ?? [];
+    parts.push(first);
+    rest = rest.slice(first.length).trimStart();
   }
   return parts;
 }

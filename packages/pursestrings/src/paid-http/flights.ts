@@ -23,10 +23,18 @@ export class Flights {
     signal: AbortSignal | null,
     begin: (signal: AbortSignal) => Promise<Credential>,
   ): Promise<{ readonly credential: Credential; readonly mine: boolean }> {
-    const flying = this.#byResource.get(resource);
-    const flight = flying ?? this.#begin(resource, begin);
-    const credential = await wait(flight, signal);
-    return { credential, mine: flying === undefined };
+    for (;;) {
+      signal?.throwIfAborted();
+      const flying = this.#byResource.get(resource);
+      const wasGivenUp = flying?.controller.signal.aborted === true;
+      try {
+        const credential = await wait(flying ?? this.#begin(resource, begin), signal);
+        return { credential, mine: flying === undefined };
+      } catch (error) {
+        // What ended because others gave it up says nothing to who asked after that.
+        if (!wasGivenUp || signal?.aborted === true) throw error;
+      }
+    }
   }
 
   #begin(resource: string, begin: (signal: AbortSignal) => Promise<Credential>): Flight {
@@ -44,7 +52,6 @@ async function wait(flight: Flight, signal: AbortSignal | null): Promise<Credent
     flight.waiting += 1;
     return flight.credential;
   }
-  signal.throwIfAborted();
   flight.waiting += 1;
   try {
     return await unlessAborted(flight.credential, signal);

@@ -12,7 +12,7 @@ export interface Invoice {
   readonly amountMsat: bigint | null;
   /** 32 bytes in hex. */
   readonly paymentHash: string;
-  /** Epoch milliseconds. */
+  /** Epoch milliseconds; an invoice for longer than a `Date` can say ends at the last one it can. */
   readonly expiresAtMs: number;
   /** The public key of the node that is paid, in hex: whose key signed the invoice. */
   readonly payee: string;
@@ -43,6 +43,8 @@ const TIMESTAMP_WORDS = 7;
 /** 64 bytes and one that says which of the possible keys signed. */
 const SIGNATURE_WORDS = 104;
 const DEFAULT_EXPIRY_S = 3_600;
+/** The last moment that a `Date` can say. */
+const LAST_DATE_MS = 8.64e15;
 /** Longer than any real invoice; a longer text is not read at all. */
 const MAX_LENGTH = 8_192;
 
@@ -56,6 +58,12 @@ const PAYEE_WORDS = 53;
  * Reads an invoice: its checksum, its amount to the millisatoshi, its fields, and who signed it.
  * Whatever two readers might take differently (a field that stands there twice, an amount below a
  * millisatoshi) is refused: what is paid must be what was read.
+ *
+ * It is read here, as no library of the registry serves: `light-bolt11-decoder` and
+ * `@getalby/lightning-tools` check no signature, so that the payee is anybody's guess; `bolt11` knows
+ * no signet and brings 66 packages along, one of them compiled at install. Bech32 and the curve are
+ * those of `@scure/base` and `tiny-secp256k1`, and the tests hold what is read here against what
+ * `bolt11` reads.
  *
  * @returns The invoice, or in a few words what is wrong with it.
  * @see https://github.com/lightning/bolts/blob/master/11-payment-encoding.md
@@ -77,6 +85,7 @@ export function readInvoice(text: string): Invoice | string {
   if (hash?.length !== HASH_WORDS) return 'it has no payment hash';
   const payee = payeeOf(decoded.prefix, signed, decoded.words.slice(-SIGNATURE_WORDS), fields);
   if (payee === null) return 'its signature is not that of the node that it names';
+  const writtenAtS = wordsToNumber(signed.slice(0, TIMESTAMP_WORDS));
   const expiry = fields.get(FIELDS.expiry);
   const expiresInS = expiry === undefined ? DEFAULT_EXPIRY_S : wordsToNumber(expiry);
   return {
@@ -84,7 +93,7 @@ export function readInvoice(text: string): Invoice | string {
     network,
     amountMsat: amount,
     paymentHash: hex(wordsToBytes(hash, 32)),
-    expiresAtMs: (wordsToNumber(signed.slice(0, TIMESTAMP_WORDS)) + expiresInS) * 1_000,
+    expiresAtMs: Math.min((writtenAtS + expiresInS) * 1_000, LAST_DATE_MS),
     payee,
   };
 }
@@ -164,7 +173,7 @@ function wordsToBytes(
   return bytes.subarray(0, length);
 }
 
-/** Reads words as one number. Past what a number keeps exactly it is an age of the earth anyway. */
+/** Reads words as one number; Infinity where they are too many. */
 function wordsToNumber(words: readonly number[]): number {
   return words.reduce((sum, word) => sum * 32 + word, 0);
 }

@@ -7,9 +7,10 @@ import type { Limit } from '../ledger/limit.ts';
 import { openPurse, type Purse } from '../purse.ts';
 import { type Domain, domainOf, type DomainPattern, parseDomainPattern } from './domain.ts';
 import { toSats } from './held-payment.ts';
-import { type PaidFetchOptions, paidHttp } from './paid-fetch.ts';
+import { type PaidFetchOptions, paidHttp, readOptions } from './paid-fetch.ts';
 import type { PaidHttp } from './paid-http.ts';
 import type { Spend } from './pending.ts';
+import { readGiven } from './request.ts';
 import { satsOption } from './terms.ts';
 
 /** How a client pays. Only `wallet` is required. */
@@ -97,13 +98,9 @@ export class L402Client {
   #opened: Promise<PaidHttp> | undefined;
   #http: PaidHttp | undefined;
 
-  /** @throws InvalidOptionError for a budget or a domain that cannot be read. */
+  /** @throws InvalidOptionError for an option that is out of its range; InvalidLabelError */
   constructor(options: L402ClientOptions) {
-    if (typeof options?.wallet?.payInvoice !== 'function') {
-      throw new InvalidOptionError(
-        `wallet is ${shown(options?.wallet)}; it must have payInvoice(bolt11)`,
-      );
-    }
+    readOptions(options);
     this.#options = options;
     this.#budgetMsat = budgetOf('budgetSats', options.budgetSats);
     this.#caps = domainCaps(options.budgetPerDomain ?? {}, options.labels ?? {});
@@ -116,13 +113,15 @@ export class L402Client {
    * @throws L402PaymentError, L402ParseError, StoreError, and what `fetch` and `beforePayment` throw
    */
   readonly fetch: typeof fetch = async (input, init) => {
+    const given = readGiven(input, init);
     const http = this.#http ?? (await this.#open());
-    return http.fetch(input, init);
+    return http.fetch(given);
   };
 
   /** What this client has spent; `null` where it has no budget. */
   spendingReport(): SpendingReport | null {
-    if (this.#budgetMsat === null && this.#caps.length === 0) return null;
+    const { budgetPerDomain = {} } = this.#options;
+    if (this.#budgetMsat === null && Object.keys(budgetPerDomain).length === 0) return null;
     const held = this.#http?.heldMsat ?? 0;
     const left = (this.#budgetMsat ?? Infinity) - this.#earlierMsat - this.#totalMsat - held;
     return {

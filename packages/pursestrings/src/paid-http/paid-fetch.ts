@@ -10,11 +10,14 @@ import { PaidHttp } from './paid-http.ts';
 import type { PayingDesk } from './payment.ts';
 import { type PaymentDesk, PendingPayments, type Spend } from './pending.ts';
 import { purseTokens } from './purse-tokens.ts';
+import { readGiven } from './request.ts';
 import { type Ask, type PaymentTerms, satsOption } from './terms.ts';
 import type { L402Wallet, LightningNetwork } from './wallets/wallet.ts';
 
 /** Labels that say who was paid, and for what. */
 const OWN_LABELS = ['domain', 'url', 'payee'];
+
+const NETWORKS: readonly LightningNetwork[] = ['bitcoin', 'testnet', 'signet', 'regtest'];
 
 /** How requests are paid for. Only `wallet` is required. */
 export interface PaidFetchOptions {
@@ -119,7 +122,7 @@ export interface PaidFetchOptions {
  */
 export function paidFetch(purse: Purse, options: PaidFetchOptions): typeof fetch {
   const http = paidHttp(purse, options, {});
-  return (input, init) => http.fetch(input, init);
+  return async (input, init) => http.fetch(readGiven(input, init));
 }
 
 /** What became of the payments whose outcome was unknown. */
@@ -176,20 +179,15 @@ export function paidHttp(
   options: PaidFetchOptions,
   extras: PaidHttpExtras,
 ): PaidHttp {
+  const terms = readOptions(options);
   const { maxRetries = 1, paymentTimeoutMs = 120_000, onSpend, onBudgetExceeded } = options;
-  if (!Number.isInteger(maxRetries) || maxRetries < 0 || maxRetries > 100) {
-    throw new InvalidOptionError(
-      `maxRetries is ${shown(maxRetries)}; it must be a whole number from 0 to 100`,
-    );
-  }
-  checkMs('paymentTimeoutMs', paymentTimeoutMs, 1, 3_600_000);
   const desk = deskOf(purse, options, (spend) => {
     extras.spent?.(spend);
     call(purse, () => onSpend?.(spend.msat / 1_000, spend.url));
   });
   const paying: PayingDesk = {
     ...desk,
-    terms: termsOf(options),
+    terms,
     pending: new PendingPayments(desk),
     paymentTimeoutMs,
     labelsOf: extras.labelsOf ?? ((): Labels => NO_LABELS.labels),
@@ -204,26 +202,12 @@ export function paidHttp(
   return new PaidHttp(paying, { send, maxRetries, strict, asksStoreFirst });
 }
 
-function deskOf(
-  purse: Purse,
-  options: Pick<PaidFetchOptions, 'wallet' | 'labels' | 'credentials' | 'tokenStore'>,
-  spent: (spend: Spend) => void,
-): PaymentDesk {
+/** What payments are looked up by, as callers give it. */
+type DeskOptions = Pick<PaidFetchOptions, 'wallet' | 'labels' | 'credentials' | 'tokenStore'>;
+
+function deskOf(purse: Purse, options: DeskOptions, spent: (spend: Spend) => void): PaymentDesk {
+  checkDeskOptions(options);
   const { wallet, labels = {}, credentials = 'purse' } = options;
-  if (typeof wallet?.payInvoice !== 'function') {
-    throw new InvalidOptionError(`wallet is ${shown(wallet)}; it must have payInvoice(bolt11)`);
-  }
-  if (credentials !== 'purse' && credentials !== 'memory') {
-    throw new InvalidOptionError(
-      `credentials is ${shown(credentials)}; it must be 'purse' or 'memory'`,
-    );
-  }
-  const reserved = OWN_LABELS.find((name) => labels[name] !== undefined);
-  if (reserved !== undefined) {
-    throw new InvalidOptionError(
-      `labels names ${shown(reserved)}, which every payment says for itself; give it another name`,
-    );
-  }
   const failed = (error: unknown): void => purse.backstage.failed(error);
   const durable = options.tokenStore === undefined && credentials === 'purse';
   const store = durable ? purseTokens(purse) : (options.tokenStore ?? null);
@@ -237,8 +221,51 @@ function deskOf(
   };
 }
 
-function termsOf(options: PaidFetchOptions): PaymentTerms {
-  const { wallet, network = null, domains } = options;
+function checkDeskOptions(options: DeskOptions): void {
+  if (typeof options?.wallet?.payInvoice !== 'function') {
+    throw new InvalidOptionError(
+      `wallet is ${shown(options?.wallet)}; it must have payInvoice(bolt11)`,
+    );
+  }
+  const { labels = {}, credentials = 'purse', tokenStore } = options;
+  if (credentials !== 'purse' && credentials !== 'memory') {
+    throw new InvalidOptionError(
+      `credentials is ${shown(credentials)}; it must be 'purse' or 'memory'`,
+    );
+  }
+  const reserved = OWN_LABELS.find((name) => labels[name] !== undefined);
+  if (reserved !== undefined) {
+    throw new InvalidOptionError(
+      `labels names ${shown(reserved)}, which every payment says for itself; give it another name`,
+    );
+  }
+  labelSet(labels);
+  if (tokenStore === undefined) return;
+  if (typeof tokenStore.get === 'function' && typeof tokenStore.set === 'function') return;
+  throw new InvalidOptionError(
+    `tokenStore is ${shown(tokenStore)}; it must have get(url) and set(url, token)`,
+  );
+}
+
+/**
+ * Checks all options of a fetch, without a purse, and reads what may be paid by them.
+ *
+ * @throws InvalidOptionError, InvalidLabelError
+ */
+export function readOptions(options: PaidFetchOptions): PaymentTerms {
+  checkDeskOptions(options);
+  const { wallet, network = null, domains, maxRetries = 1, paymentTimeoutMs = 120_000 } = options;
+  if (!Number.isInteger(maxRetries) || maxRetries < 0 || maxRetries > 100) {
+    throw new InvalidOptionError(
+      `maxRetries is ${shown(maxRetries)}; it must be a whole number from 0 to 100`,
+    );
+  }
+  checkMs('paymentTimeoutMs', paymentTimeoutMs, 1, 3_600_000);
+  if (network !== null && !NETWORKS.includes(network)) {
+    throw new InvalidOptionError(
+      `network is ${shown(network)}; it must be one of ${NETWORKS.join(', ')}`,
+    );
+  }
   return {
     wallet,
     network,

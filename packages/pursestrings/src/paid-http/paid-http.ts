@@ -1,12 +1,17 @@
 import { BudgetExceededError as PurseBudgetExceededError } from '../errors.ts';
-import { authorizationOf, type Credential, resourceOf } from './credentials.ts';
+import {
+  authorizationOf,
+  type Credential,
+  type FoundCredential,
+  resourceOf,
+} from './credentials.ts';
 import { domainOf } from './domain.ts';
 import { L402ParseError, L402PaymentError } from './errors.ts';
 import { Flights } from './flights.ts';
-import { pay, type PayingDesk } from './payment.ts';
+import { pay, type PayingDesk, unlessAborted } from './payment.ts';
 import { readPaymentRequired } from './read-402.ts';
 import { type PaymentQuote, quoteOf } from './quote.ts';
-import { type FetchInit, type FetchInput, type GivenRequest, readGiven } from './request.ts';
+import type { GivenRequest } from './request.ts';
 import { type Answer, type AuthorizationFor, sendWithCredentials } from './send.ts';
 import type { Ask } from './terms.ts';
 
@@ -37,8 +42,7 @@ export class PaidHttp {
   }
 
   /** Sends a request, and pays for it where it must. */
-  async fetch(input: FetchInput, init: FetchInit | undefined): Promise<Response> {
-    const given = readGiven(input, init);
+  async fetch(given: GivenRequest): Promise<Response> {
     const send = this.#settings.send ?? globalThis.fetch;
     const call = new Call(this.#desk, this.#settings, this.#flights, given, send);
     try {
@@ -49,8 +53,7 @@ export class PaidHttp {
   }
 
   /** Sends a request without paying, and says what it would cost. */
-  async quote(input: FetchInput, init: FetchInit | undefined): Promise<PaymentQuote> {
-    const given = readGiven(input, init);
+  async quote(given: GivenRequest): Promise<PaymentQuote> {
     const send = this.#settings.send ?? globalThis.fetch;
     const call = new Call(this.#desk, this.#settings, this.#flights, given, send);
     try {
@@ -105,6 +108,8 @@ class Call {
       const ask = response.status === 402 ? await this.#readAsk(answer, !stale) : null;
       if (ask !== null) {
         this.#checkRepeatable(ask);
+        // A body that breaks off, or has no end, is found out before anything is paid.
+        await this.#takeApart();
         this.#sent.set(ask.resource, await this.#credentialFor(ask, refused));
         this.#given.signal?.throwIfAborted();
       } else if (stale && !this.#given.sendsOnce) {
@@ -145,7 +150,7 @@ class Call {
       await body?.cancel().catch(() => undefined);
       return { status, ask, paidBefore: answer.authorization !== null && status !== 402 };
     }
-    const known = await this.#desk.credentials.find(ask.resource);
+    const known = await this.#find(ask.resource);
     const paidBefore = known !== null && authorizationOf(known.credential) !== answer.authorization;
     return { status, ask: paidBefore ? null : ask, paidBefore };
   }
@@ -154,12 +159,11 @@ class Call {
   async #first(): Promise<Answer> {
     const { url, authorized, sendsOnce } = this.#given;
     if (!authorized) {
-      const { credentials } = this.#desk;
       const resource = resourceOf(url);
       const known =
         this.#settings.asksStoreFirst || sendsOnce
-          ? await credentials.find(resource)
-          : credentials.peek(resource);
+          ? await this.#find(resource)
+          : this.#desk.credentials.peek(resource);
       if (known !== null) {
         this.#tries += 1;
         this.#kept.add(resource);
@@ -172,9 +176,21 @@ class Call {
     return { response, url: from, authorization: null };
   }
 
+  /** Asks the store for a credential, for as long as the caller waits: a store may be slow. */
+  #find(resource: string): Promise<FoundCredential | null> {
+    const { signal } = this.#given;
+    const found = this.#desk.credentials.find(resource);
+    return signal === null ? found : unlessAborted(found, signal);
+  }
+
   async #sendPaid(): Promise<Answer> {
+    const parts = await this.#takeApart();
+    return sendWithCredentials(this.#send, this.#given.url, parts, this.#authorization);
+  }
+
+  #takeApart(): ReturnType<GivenRequest['parts']> {
     this.#parts ??= this.#given.parts();
-    return sendWithCredentials(this.#send, this.#given.url, await this.#parts, this.#authorization);
+    return this.#parts;
   }
 
   readonly #authorization: AuthorizationFor = (resource) => {
@@ -225,7 +241,7 @@ class Call {
   async #credentialFor(ask: Ask, refused: string | null): Promise<Credential> {
     const { resource } = ask;
     this.#desk.pending.sweep();
-    const known = await this.#desk.credentials.find(resource);
+    const known = await this.#find(resource);
     if (known !== null && authorizationOf(known.credential) !== refused) {
       const isNew = known.boughtAtMs >= this.#startedAtMs;
       if (!isNew || !this.#shared.has(resource)) {

@@ -149,8 +149,8 @@ export class PendingPayments {
       const record = (): Promise<boolean> => recordPayment(hold, made);
       this.#owe(hold.id, { credential: made.credential, record }, error);
     }
-    await kept;
     tell(recorded);
+    await kept;
     return made.credential;
   }
 
@@ -210,8 +210,8 @@ export class PendingPayments {
       const { credential } = owed;
       return credential === null ? { state: 'free' } : { state: 'made', credential };
     }
-    const answer = await this.#ask(payment.paymentHash);
-    if ('error' in answer) return { state: 'unknown', cause: answer.error };
+    const { answer, cause } = await this.#ask(payment.paymentHash);
+    if (answer === null) return { state: 'unknown', cause };
     if (answer.state === 'succeeded') {
       const made = madePayment(payment, answer);
       if (made === null) return { state: 'unknown' };
@@ -277,18 +277,21 @@ export class PendingPayments {
     }
   }
 
-  async #ask(paymentHash: string): Promise<PaymentState | { readonly error: unknown }> {
+  /** Asks the wallet; null for an answer that is none, and what kept it from giving one. */
+  async #ask(
+    paymentHash: string,
+  ): Promise<{ readonly answer: PaymentState | null; readonly cause?: unknown }> {
     const { wallet } = this.#desk;
-    if (wallet.lookUpPayment === undefined) return { error: undefined };
+    if (wallet.lookUpPayment === undefined) return { answer: null };
     const signal = AbortSignal.timeout(LOOK_UP_TIMEOUT_MS);
     const { promise: late, reject } = Promise.withResolvers<never>();
     const onAbort = (): void => reject(signal.reason);
     signal.addEventListener('abort', onAbort);
     try {
       const answer = await Promise.race([wallet.lookUpPayment(paymentHash, { signal }), late]);
-      return answer ?? { error: undefined };
-    } catch (error) {
-      return { error };
+      return { answer: answer ?? null };
+    } catch (cause) {
+      return { answer: null, cause };
     } finally {
       signal.removeEventListener('abort', onAbort);
     }
@@ -328,10 +331,10 @@ export class PendingPayments {
   #recordLater(pauseMs: number): void {
     if (this.#recording) return;
     this.#recording = true;
-    setTimeout(() => void this.#recordAll(pauseMs), pauseMs).unref();
+    setTimeout(() => void this.#recordAllOwed(pauseMs), pauseMs).unref();
   }
 
-  async #recordAll(pauseMs: number): Promise<void> {
+  async #recordAllOwed(pauseMs: number): Promise<void> {
     for (const id of this.#owed.keys()) await this.#recordOwed(id);
     this.#recording = false;
     if (this.#owed.size > 0) this.#recordLater(Math.min(2 * pauseMs, MAX_RECORD_PAUSE_MS));

@@ -1,7 +1,7 @@
 import type { Purse } from '../purse.ts';
 import { type PaidFetchOptions, paidHttp } from './paid-fetch.ts';
 import type { PaymentQuote } from './quote.ts';
-import type { FetchInit, FetchInput } from './request.ts';
+import { type FetchInit, type FetchInput, readGiven } from './request.ts';
 
 /**
  * Asks what a request would cost, and whether `paidFetch` with these options would pay it: one request
@@ -22,11 +22,11 @@ import type { FetchInit, FetchInput } from './request.ts';
  * }
  * ```
  */
-export function quotePayment(
+export async function quotePayment(
   purse: Purse,
   options: PaidFetchOptions,
   input: FetchInput,
   init?: FetchInit,
 ): Promise<PaymentQuote> {
-  return paidHttp(purse, options, {}).quote(input, init);
+  return paidHttp(purse, options, {}).quote(readGiven(input, init));
 }

@@ -10,7 +10,7 @@ export interface RequestParts {
   readonly headers: Headers;
   readonly body: NonNullable<FetchInit['body']> | null;
   readonly redirect: RedirectMode;
-  /** All else that was given: the signal, the cache mode, a dispatcher. */
+  /** What was given beside these: the signal, the cache mode, a dispatcher. */
   readonly rest: FetchInit;
 }
 
@@ -26,7 +26,7 @@ export interface GivenRequest {
   readonly sendsOnce: boolean;
   /** Sends it as it was given. */
   send(send: typeof fetch): Promise<Response>;
-  /** Takes it apart, also after it was sent. Call it once. */
+  /** Takes it apart, also after it was sent. Call it once. It rejects where the body cannot be read. */
   parts(): Promise<RequestParts>;
   /** Lets go of the body that is kept for sending it again. */
   forget(): void;
@@ -43,16 +43,20 @@ export function readGiven(input: FetchInput, init: FetchInit | undefined): Given
 }
 
 function givenParts(target: string | URL, init: FetchInit): GivenRequest {
+  // Callers may change what they gave while this waits: pages are asked for by one URL that counts.
+  const url = new URL(target);
+  const urlText = typeof target === 'string' ? target : url.href;
+  const headers = new Headers(init.headers);
   return {
-    url: typeof target === 'string' ? new URL(target) : target,
-    urlText: typeof target === 'string' ? target : target.href,
+    url,
+    urlText,
     signal: init.signal ?? null,
-    authorized: init.headers !== undefined && new Headers(init.headers).has('authorization'),
+    authorized: headers.has('authorization'),
     sendsOnce: !isRepeatable(init.body),
-    send: (send) => send(target, init),
+    send: (send) => send(urlText, init),
     parts: async () => {
-      const { method = 'GET', headers, body = null, redirect = 'follow', ...rest } = init;
-      return { method, headers: new Headers(headers), body, redirect, rest };
+      const { method = 'GET', body = null, redirect = 'follow', ...rest } = init;
+      return { method, headers, body, redirect, rest };
     },
     forget: () => undefined,
   };
@@ -74,7 +78,7 @@ function givenRequest(input: Request, init: FetchInit | undefined): GivenRequest
     parts: async () => ({
       method,
       headers: new Headers(headers),
-      body: sendsOnce ? request.body : ((await kept?.arrayBuffer()) ?? null),
+      body: sendsOnce ? request.body : await bytesOf(kept, signal),
       redirect,
       rest: { ...settingsOf(request), ...(sendsOnce && { duplex: 'half' }) },
     }),
@@ -83,6 +87,13 @@ function givenRequest(input: Request, init: FetchInit | undefined): GivenRequest
       kept = null;
     },
   };
+}
+
+/** Reads a whole body; an abort lets go of what it comes from. */
+async function bytesOf(request: Request | null, signal: AbortSignal): Promise<ArrayBuffer | null> {
+  if (request === null || request.body === null) return null;
+  const whole = request.body.pipeThrough(new TransformStream(), { signal });
+  return new Response(whole).arrayBuffer();
 }
 
 function settingsOf(request: Request): FetchInit {

@@ -21,11 +21,14 @@ export interface MadePayment {
 }
 
 /** Reads what a wallet says of a completed payment; null when its preimage is not the invoice's. */
-export function madePayment(payment: HeldPayment, completed: Completed): MadePayment | null {
-  const { preimage } = completed;
+export function madePayment(
+  payment: HeldPayment,
+  completed: Completed | null | undefined,
+): MadePayment | null {
+  const { preimage, feeMsat: reported } = completed ?? {};
   const { scheme, token, paymentHash, amountMsat } = payment;
   if (!isPreimageOf(preimage, paymentHash)) return null;
-  const feeMsat = reportedFee(completed.feeMsat);
+  const feeMsat = reportedFee(reported);
   return {
     payment,
     feeMsat,
@@ -74,8 +77,14 @@ async function settleOnce(
   }
 }
 
-/** The fee that a wallet reports, in whole millisatoshis; null for none, and for nonsense. */
+/**
+ * The fee that a wallet reports, in whole millisatoshis; null for none, and for nonsense. Nodes say
+ * it in digits, and wallets that pass this on as it is have their fees counted too.
+ */
 function reportedFee(feeMsat: unknown): number | null {
-  if (typeof feeMsat !== 'number' || !(feeMsat >= 0) || feeMsat > 2 ** 49) return null;
-  return Math.ceil(feeMsat);
+  const inDigits =
+    typeof feeMsat === 'bigint' || (typeof feeMsat === 'string' && /^\d{1,20}$/.test(feeMsat));
+  const fee = inDigits ? Number(feeMsat) : feeMsat;
+  if (typeof fee !== 'number' || !(fee >= 0) || fee > 2 ** 49) return null;
+  return Math.ceil(fee);
 }

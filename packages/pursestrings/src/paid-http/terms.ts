@@ -98,7 +98,7 @@ export function billOf(ask: Ask, terms: PaymentTerms, nowMs: number): Bill {
 /** Refuses an invoice whose time is over. @throws L402PaymentError */
 export function checkUnexpired(invoice: Invoice, ask: Ask, nowMs: number): void {
   if (invoice.expiresAtMs > nowMs) return;
-  const since = new Date(Math.min(invoice.expiresAtMs, 8.64e15)).toISOString();
+  const since = new Date(invoice.expiresAtMs).toISOString();
   throw refusalOf(ask, invoice)('INVOICE_EXPIRED', `expired at ${since}`);
 }
 

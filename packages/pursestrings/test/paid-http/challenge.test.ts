@@ -32,6 +32,19 @@ describe('a list of challenges', () => {
     'a x="1", x="2", y="3"': [['a', { y: '3' }]],
     'a x="1", X="2", x="3"': [['a', {}]],
     'L402 macaroon="never ends, invoice="y"': [['L402', {}]],
+    'L402 macaroon="x" invoice="y" Basic realm="a b"': [
+      ['L402', { macaroon: 'x', invoice: 'y' }],
+      ['Basic', { realm: 'a b' }],
+    ],
+    'L402 macaroon=x==  invoice=y, Negotiate YQ==': [
+      ['L402', { macaroon: 'x==', invoice: 'y' }],
+      ['Negotiate', {}],
+    ],
+    'a x="1" never, y="2"': [
+      ['a', { x: '1' }],
+      ['never', {}],
+      ['y', {}],
+    ],
     '': [],
     '   ': [],
   };
@@ -164,6 +177,7 @@ test('every way to write a challenge down is read as the same', () => {
         quoted: fc.boolean(),
         extra: fc.constantFrom('', ', version="0"', ', expires=7', ', a="b, c"'),
         swapped: fc.boolean(),
+        comma: fc.constantFrom(',', ' '),
         after: fc.constantFrom('', ', Bearer', ', Basic realm="x"', ','),
       }),
       (form) => {
@@ -174,7 +188,7 @@ test('every way to write a challenge down is read as the same', () => {
           `${form.invoiceName}${b3}=${b4}${value(invoice)}`,
         ];
         if (form.swapped) pairs.reverse();
-        const text = `${form.noise}${form.scheme} ${pairs.join(`${b1},${b2}`)}${form.extra}${form.after}`;
+        const text = `${form.noise}${form.scheme} ${pairs.join(`${b1}${form.comma}${b2}`)}${form.extra}${form.after}`;
         expect(challengeInHeaders(new Headers({ 'www-authenticate': text }))).toEqual({
           kind: 'found',
           challenge: { scheme: 'L402', token: 'YWI+/w==', invoice },

@@ -6,6 +6,8 @@ import {
   type L402ClientOptions,
   L402ParseError,
   L402PaymentError,
+  paidFetch,
+  type TokenStore,
 } from '../../src/paid-http/index.ts';
 import { openTill } from './fixture.ts';
 import { Lightning, type TestWallet, type WalletTerms } from './lightning.ts';
@@ -219,6 +221,28 @@ describe('budgets of domains', () => {
     }
     expect(() => new L402Client({} as L402ClientOptions)).toThrow(/wallet/);
   });
+
+  test('of Infinity bind nothing and are reported', async () => {
+    const shop = await openShop();
+    const client = shop.client({ budgetPerDomain: { 'a.example': Infinity } });
+    expect(client.spendingReport()).toMatchObject({ total: 0, remaining: Infinity });
+  });
+});
+
+test.each([
+  [/maxRetries is -1/, { maxRetries: -1 }],
+  [/maxFee is -1/, { maxFee: -1 }],
+  [/maxPerPayment is "x"/, { maxPerPayment: 'x' }],
+  [/Domain "http:\/\/a"/, { domains: ['http://a'] }],
+  [/labels names "domain"/, { labels: { domain: 'a' } }],
+  [/paymentTimeoutMs is 0/, { paymentTimeoutMs: 0 }],
+  [/network is "mainnet"/, { network: 'mainnet' as 'bitcoin' }],
+  [/tokenStore is/, { tokenStore: {} as unknown as TokenStore }],
+])('what cannot be meant is an error at once: %s', async (message, options) => {
+  const shop = await openShop();
+  expect(() => shop.client(options)).toThrow(message);
+  const { purse } = await openTill();
+  expect(() => paidFetch(purse, { wallet: shop.wallet, ...options })).toThrow(message);
 });
 
 describe('callbacks', () => {

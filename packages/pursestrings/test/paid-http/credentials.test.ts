@@ -219,6 +219,23 @@ describe('beside meteredFetch', () => {
     expect(till.wallet.asked).toEqual([]);
   });
 
+  test('a model whose paywall is not paid is not metered', async () => {
+    const till = await openTill({
+      limits: [
+        { name: 'sats', cap: { sats: 10 } },
+        { name: 'usd', cap: { usd: 1 } },
+      ],
+    });
+    const shop = await serve({ '*': paidPage({ mint: () => till.lightning.mint() }) });
+    const fetch = meteredFetch(till.purse, { fetch: till.fetch });
+    await expect(fetch(`${shop.url}/v1/chat/completions`, request)).rejects.toMatchObject({
+      unit: 'sats',
+      required: 60,
+    });
+    expect(await till.charges()).toEqual([]);
+    expect(await Array.fromAsync(till.purse.holds())).toEqual([]);
+  });
+
   test('a model behind a paywall is paid for in sats, and metered in usd', async () => {
     const till = await openTill({
       limits: [

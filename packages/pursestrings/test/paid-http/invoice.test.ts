@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import bolt11 from 'bolt11';
 import { bech32 } from '@scure/base';
 import fc from 'fast-check';
+import { isPrivate } from 'tiny-secp256k1';
 import { describe, expect, test } from 'vitest';
 import { type Invoice, isPreimageOf, readInvoice } from '../../src/paid-http/invoice.ts';
-import { type InvoiceTerms, mintInvoice, NODE_KEY } from './invoices.ts';
+import { endlessInvoice, forge, type InvoiceTerms, mintInvoice, NODE_KEY } from './invoices.ts';
 
 const read = (text: string): Invoice => {
   const invoice = readInvoice(text);
@@ -70,6 +71,71 @@ test('amounts are exact to the millisatoshi, whatever the multiplier', () => {
   );
 });
 
+const hexText = (bytes: number): fc.Arbitrary<string> =>
+  fc
+    .uint8Array({ minLength: bytes, maxLength: bytes })
+    .map((data) => Buffer.from(data).toString('hex'));
+
+/** One hop of a route. */
+const hop = fc.record({
+  pubkey: fc.constant(PAYEE),
+  short_channel_id: hexText(8),
+  fee_base_msat: fc.nat(),
+  fee_proportional_millionths: fc.nat(),
+  cltv_expiry_delta: fc.nat(65_535),
+});
+
+test('any signed invoice is read as another reader reads it', () => {
+  const terms = fc.record(
+    {
+      amountMsat: fc.oneof(
+        fc.constant(null),
+        fc.integer({ min: 1, max: 1_000 }),
+        fc.integer({ min: 1, max: 2_100_000_000 }).map((sats) => sats * 1_000),
+        fc.integer({ min: 1, max: 2_100_000_000_000 }),
+      ),
+      network: fc.constantFrom('bitcoin', 'testnet', 'regtest'),
+      timestamp: fc.integer({ min: 0, max: 2 ** 35 - 1 }),
+      expirySeconds: fc.integer({ min: 1, max: 2 ** 31 }),
+      preimage: hexText(32),
+      nodeKey: hexText(32).filter((key) => isPrivate(Buffer.from(key, 'hex'))),
+      more: fc.array(
+        fc.oneof(
+          fc.record({ tagName: fc.constant('purpose_commit_hash'), data: hexText(32) }),
+          fc.record({
+            tagName: fc.constant('routing_info'),
+            data: fc.array(hop, { maxLength: 3 }),
+          }),
+          fc.record({
+            tagName: fc.constant('min_final_cltv_expiry'),
+            data: fc.integer({ min: 1, max: 5_000 }),
+          }),
+        ),
+        { maxLength: 3 },
+      ),
+    },
+    { requiredKeys: [] },
+  );
+  fc.assert(
+    fc.property(terms, fc.boolean(), (given, upper) => {
+      const minted = mintInvoice(given);
+      const other = bolt11.decode(minted.bolt11);
+      const tag = (name: string): unknown =>
+        other.tags.find(({ tagName }) => tagName === name)?.data;
+      const text = upper ? minted.bolt11.toUpperCase() : minted.bolt11;
+      const { amountMsat, expiresAtMs, ...invoice } = read(text);
+      expect(invoice).toMatchObject({
+        bolt11: minted.bolt11,
+        payee: other.payeeNodeKey,
+        paymentHash: tag('payment_hash'),
+      });
+      expect(amountMsat?.toString() ?? null).toBe(other.millisatoshis ?? null);
+      expect(expiresAtMs).toBe((other.timeExpireDate ?? 0) * 1_000);
+    }),
+    { numRuns: 40 },
+  );
+});
+
 test('each network is known by its prefix', () => {
   for (const network of ['bitcoin', 'testnet', 'signet', 'regtest'] as const) {
     const terms: InvoiceTerms = { network };
@@ -77,19 +143,6 @@ test('each network is known by its prefix', () => {
     expect(read(mintInvoice({ ...terms, amountMsat: null }).bolt11).network).toBe(network);
   }
 });
-
-/** Signs an invoice of any words, as a server that means ill would. */
-function forge(change: (words: number[], fields: number[][]) => number[]): string {
-  const { prefix, words } = bech32.decode(mintInvoice().bolt11 as `${string}1${string}`, false);
-  const data = words.slice(0, -104);
-  const fields: number[][] = [];
-  for (let at = 7; at < data.length;) {
-    const end = at + 3 + (data[at + 1] ?? 0) * 32 + (data[at + 2] ?? 0);
-    fields.push(data.slice(at, end));
-    at = end;
-  }
-  return bech32.encode(prefix, [...change(data, fields), ...words.slice(-104)], false);
-}
 
 test('what two readers could take for two things is refused', () => {
   const twice = forge((words, fields) => [...words, ...(fields[0] ?? [])]);
@@ -108,6 +161,10 @@ test('what two readers could take for two things is refused', () => {
     ...fields.slice(1).flat(),
   ]);
   expect(readInvoice(short)).toBe('it has no payment hash');
+});
+
+test('an invoice for longer than a date can say ends at the last date', () => {
+  expect(read(endlessInvoice()).expiresAtMs).toBe(8.64e15);
 });
 
 test('an invoice that names another node than the one that signed it is refused', () => {

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { bech32 } from '@scure/base';
 import bolt11 from 'bolt11';
 
 /** An invoice, and what its maker knows of it. */
@@ -19,6 +20,8 @@ export interface InvoiceTerms {
   readonly expirySeconds?: number;
   readonly preimage?: string;
   readonly nodeKey?: string;
+  /** Fields beside those that every invoice here has. */
+  readonly more?: NonNullable<bolt11.PaymentRequestObject['tags']>;
 }
 
 const NETWORKS = {
@@ -45,6 +48,7 @@ export function mintInvoice(terms: InvoiceTerms = {}): MintedInvoice {
       { tagName: 'description', data: 'a page' },
       { tagName: 'payment_secret', data: 'ab'.repeat(32) },
       { tagName: 'expire_time', data: terms.expirySeconds ?? 3_600 },
+      ...(terms.more ?? []),
     ],
   });
   const signed = bolt11.sign(unsigned, terms.nodeKey ?? NODE_KEY);
@@ -55,4 +59,27 @@ export function mintInvoice(terms: InvoiceTerms = {}): MintedInvoice {
     amountMsat: amountMsat ?? 0,
     payee: String(signed.payeeNodeKey),
   };
+}
+
+/** Writes an invoice of any words, as a server that means ill would: some key fits its signature. */
+export function forge(change: (words: number[], fields: number[][]) => number[]): string {
+  const { prefix, words } = bech32.decode(mintInvoice().bolt11 as `${string}1${string}`, false);
+  const data = words.slice(0, -104);
+  const fields: number[][] = [];
+  for (let at = 7; at < data.length;) {
+    const end = at + 3 + (data[at + 1] ?? 0) * 32 + (data[at + 2] ?? 0);
+    fields.push(data.slice(at, end));
+    at = end;
+  }
+  return bech32.encode(prefix, [...change(data, fields), ...words.slice(-104)], false);
+}
+
+/** An invoice that expires after more seconds than a number can say. */
+export function endlessInvoice(): string {
+  const expiry = [6, 8, 0, ...Array.from({ length: 256 }, () => 31)];
+  return forge((words, fields) => [
+    ...words.slice(0, 7),
+    ...fields.filter(([tag]) => tag !== 6).flat(),
+    ...expiry,
+  ]);
 }

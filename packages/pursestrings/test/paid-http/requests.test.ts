@@ -1,6 +1,12 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
-import { describe, expect, test } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { L402Client } from '../../src/paid-http/l402-client.ts';
 import { openTill } from './fixture.ts';
+import { mintInvoice } from './invoices.ts';
 import { challengeOf, paidPage, serve, wants } from './paywall.ts';
 
 type Body = NonNullable<RequestInit['body']>;
@@ -77,6 +83,26 @@ describe('a request goes out again as it was', () => {
   });
 });
 
+test('one URL that counts asks for each page, and pays for each', async () => {
+  const till = await openTill();
+  const { url, seen } = await serve({ '*': paidPage({ mint: () => till.lightning.mint() }) });
+  const { wallet } = till;
+  for (const fetch of [till.fetch, new L402Client({ wallet, purse: till.purse }).fetch]) {
+    const page = new URL(url);
+    const answers = ['/1', '/2', '/3'].map((path) => {
+      page.pathname = path;
+      return fetch(page);
+    });
+    const urls = (await Promise.all(answers)).map((answer) => answer.url);
+    expect(urls).toEqual([`${url}/1`, `${url}/2`, `${url}/3`]);
+  }
+  const headers = new Headers({ 'x-trace': 't1' });
+  const answer = till.fetch(`${url}/4`, { headers });
+  headers.set('x-trace', 't2');
+  await answer;
+  expect(seen.slice(-2).map(({ headers }) => headers['x-trace'])).toEqual(['t1', 't1']);
+});
+
 describe('a body that can be sent once is refused before paying', () => {
   const streams: Record<string, () => RequestInit> = {
     'a stream': () => ({ body: new Blob(['a']).stream() }),
@@ -106,6 +132,61 @@ describe('a body that can be sent once is refused before paying', () => {
   });
 });
 
+describe('a Request whose stream is not whole when money is asked for is not paid', () => {
+  const chunk = new TextEncoder().encode('a');
+
+  /** Asks for money before it has read what it is sent. */
+  async function serveEarly(): Promise<string> {
+    const server = createServer((_request, response) => {
+      response.writeHead(402, { 'www-authenticate': challengeOf(mintInvoice().bolt11) }).end();
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    onTestFinished(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}/page`;
+  }
+
+  test('when it breaks off', async () => {
+    const till = await openTill();
+    const url = await serveEarly();
+    let pulls = 0;
+    const body = new ReadableStream({
+      pull: async (controller) => {
+        await sleep(10);
+        pulls += 1;
+        if (pulls < 10) controller.enqueue(chunk);
+        else controller.error(new Error('broken off'));
+      },
+    });
+    const request = new Request(url, { method: 'POST', body, duplex: 'half' });
+    await expect(till.fetch(request)).rejects.toThrow('broken off');
+    expect(till.wallet.asked).toEqual([]);
+  });
+
+  test('when it has no end, until the caller gives up', async () => {
+    const till = await openTill();
+    const url = await serveEarly();
+    let cancelled = false;
+    const body = new ReadableStream({
+      pull: async (controller) => {
+        await sleep(10);
+        controller.enqueue(chunk);
+      },
+      cancel: () => {
+        cancelled = true;
+      },
+    });
+    const signal = AbortSignal.timeout(200);
+    const init = { method: 'POST', body, duplex: 'half', signal } as const;
+    const request = new Request(url, init);
+    await expect(till.fetch(request)).rejects.toMatchObject({ name: 'TimeoutError' });
+    expect(till.wallet.asked).toEqual([]);
+    await expect.poll(() => cancelled).toBe(true);
+  });
+});
+
 describe('an Authorization of the caller', () => {
   test('goes out first, and gives way to the credential that is asked for', async () => {
     const till = await openTill();
@@ -120,98 +201,6 @@ describe('an Authorization of the caller', () => {
       'L402',
     ]);
     expect(till.wallet.payments).toHaveLength(1);
-  });
-});
-
-describe('an abort', () => {
-  test('before anything', async () => {
-    const till = await openTill();
-    const { url, seen } = await serve({ '*': paidPage({ mint: () => till.lightning.mint() }) });
-    const signal = AbortSignal.abort(new Error('stop'));
-    await expect(till.fetch(`${url}/page`, { signal })).rejects.toThrow('stop');
-    expect(seen).toEqual([]);
-  });
-
-  test('while it is asked whether to pay: nothing is paid', async () => {
-    const controller = new AbortController();
-    const till = await openTill({
-      options: {
-        beforePayment: () => {
-          controller.abort(new Error('stop'));
-          return new Promise(() => undefined);
-        },
-      },
-    });
-    const { url } = await serve({ '*': paidPage({ mint: () => till.lightning.mint() }) });
-    const { signal } = controller;
-    await expect(till.fetch(`${url}/page`, { signal })).rejects.toThrow('stop');
-    await expect.poll(() => till.heldSats()).toBe(0);
-    expect(till.wallet.asked).toEqual([]);
-  });
-
-  test('while paying: the payment is settled all the same, and used by the next call', async () => {
-    const controller = new AbortController();
-    const { promise: answered, resolve } = Promise.withResolvers<void>();
-    const till = await openTill({
-      step: async (_invoice, pay) => {
-        controller.abort(new Error('stop'));
-        await answered;
-        return pay();
-      },
-    });
-    const { url } = await serve({ '*': paidPage({ mint: () => till.lightning.mint() }) });
-    const { signal } = controller;
-    await expect(till.fetch(`${url}/page`, { signal })).rejects.toThrow('stop');
-    expect(await till.heldSats()).toBe(60);
-    const next = till.fetch(`${url}/page`);
-    resolve();
-    expect((await next).status).toBe(200);
-    expect(till.wallet.asked).toHaveLength(1);
-    expect(await till.charges()).toHaveLength(1);
-  });
-
-  test('while paying, of a wallet that stops when it is told: the payment is looked up', async () => {
-    const controller = new AbortController();
-    const till = await openTill({ looksUp: true });
-    const page = paidPage({ mint: () => till.lightning.mint() });
-    const { url } = await serve({ '*': page });
-    const wallet = {
-      ...till.wallet,
-      payInvoice: async (bolt11: string, options?: { signal?: AbortSignal }) => {
-        await till.wallet.payInvoice(bolt11);
-        const stopped = new Promise<never>((_, reject) => {
-          options?.signal?.addEventListener('abort', () => reject(options.signal?.reason));
-        });
-        controller.abort(new Error('stop'));
-        return stopped;
-      },
-    };
-    const fetch = till.again({ wallet });
-    await expect(fetch(`${url}/page`, { signal: controller.signal })).rejects.toThrow('stop');
-    expect((await fetch(`${url}/page`)).status).toBe(200);
-    expect(await till.charges()).toHaveLength(1);
-  });
-
-  test('of one caller leaves the others their payment', async () => {
-    const controller = new AbortController();
-    const { promise: answered, resolve } = Promise.withResolvers<void>();
-    const till = await openTill({
-      step: async (_invoice, pay) => {
-        await answered;
-        return pay();
-      },
-    });
-    const { url } = await serve({ '*': paidPage({ mint: () => till.lightning.mint() }) });
-    const { signal } = controller;
-    const first = till.fetch(`${url}/page`, { signal });
-    first.catch(() => undefined);
-    await expect.poll(() => till.wallet.asked.length).toBe(1);
-    const second = till.fetch(`${url}/page`);
-    controller.abort(new Error('stop'));
-    await expect(first).rejects.toThrow('stop');
-    resolve();
-    expect((await second).status).toBe(200);
-    expect(till.wallet.asked).toHaveLength(1);
   });
 });
 

@@ -1,4 +1,4 @@
-import { feeAt, feeField, fieldsOf, hexAt, textAt } from './answer-fields.ts';
+import { feeAt, feeField, type Fields, hexAt, textAt } from './answer-fields.ts';
 import {
   byRecord,
   checkedHash,
@@ -9,7 +9,7 @@ import {
   unknown,
   withoutAnswer,
 } from './payment-outcome.ts';
-import { type WalletConnection, WalletServer } from './wallet-server.ts';
+import { type AnsweredFields, type WalletConnection, WalletServer } from './wallet-server.ts';
 import type {
   L402Wallet,
   LightningNetwork,
@@ -23,13 +23,6 @@ import type {
 export interface AlbyOptions extends WalletConnection {
   /** The network that the hub is on; invoices of another are then refused before paying. */
   readonly network?: LightningNetwork;
-}
-
-type Fields = Readonly<Record<string, unknown>>;
-
-interface Answered {
-  readonly status: number;
-  readonly body: Fields;
 }
 
 /**
@@ -91,15 +84,12 @@ export class AlbyWallet implements L402Wallet {
 
   async lookUpPayment(paymentHash: string, options: LookUpOptions = {}): Promise<PaymentState> {
     const path = `/api/transactions/${checkedHash(paymentHash)}`;
-    let status: number;
-    let body: Fields;
-    try {
-      const answer = await this.#server.ask({ method: 'GET', path, signal: options.signal });
-      status = answer.status;
-      body = fieldsOf(await answer.json());
-    } catch (cause) {
-      throw lookUpWithoutAnswer('Alby', cause);
-    }
+    const { signal } = options;
+    const { status, body } = await this.#server
+      .askFields({ method: 'GET', path, signal })
+      .catch((cause: unknown) => {
+        throw lookUpWithoutAnswer('Alby', cause);
+      });
     const message = textAt(body['message']) ?? '';
     // A route that does not exist is "Not Found" too, and says nothing of the payment.
     if (status >= 400 && /not found/i.test(message) && message !== 'Not Found') {
@@ -126,11 +116,14 @@ export class AlbyWallet implements L402Wallet {
     throw lookUpFailed('Alby', 'its answer has no readable state');
   }
 
-  async #post(path: string, bolt11: string, signal: AbortSignal | undefined): Promise<Answered> {
+  async #post(
+    path: string,
+    bolt11: string,
+    signal: AbortSignal | undefined,
+  ): Promise<AnsweredFields> {
+    const body = { invoice: bolt11 };
     try {
-      const body = { invoice: bolt11 };
-      const answer = await this.#server.ask({ method: 'POST', path, body, signal });
-      return { status: answer.status, body: fieldsOf(await answer.json()) };
+      return await this.#server.askFields({ method: 'POST', path, body, signal });
     } catch (cause) {
       throw withoutAnswer('Alby', bolt11, cause);
     }

@@ -1,7 +1,10 @@
+/** An object of an answer, of which nothing is known. */
+export type Fields = Readonly<Record<string, unknown>>;
+
 /** An object of an answer; `{}` where there is none, so that each field is simply missing. */
-export function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+export function fieldsOf(value: unknown): Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Readonly<Record<string, unknown>>)
+    ? (value as Fields)
     : {};
 }
 

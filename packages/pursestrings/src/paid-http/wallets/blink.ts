@@ -1,5 +1,5 @@
 import { InvalidOptionError } from '../../errors.ts';
-import { feeField, fieldsOf, hexAt, textAt } from './answer-fields.ts';
+import { feeField, type Fields, fieldsOf, hexAt, textAt } from './answer-fields.ts';
 import {
   checkedHash,
   failed,
@@ -9,7 +9,7 @@ import {
   unknown,
   withoutAnswer,
 } from './payment-outcome.ts';
-import { type WalletConnection, WalletServer } from './wallet-server.ts';
+import { type AnsweredFields, type WalletConnection, WalletServer } from './wallet-server.ts';
 import type {
   L402Wallet,
   LightningNetwork,
@@ -32,8 +32,6 @@ export interface BlinkOptions extends WalletConnection {
   /** The network that the account is on; invoices of another are then refused before paying. */
   readonly network?: LightningNetwork;
 }
-
-type Fields = Readonly<Record<string, unknown>>;
 
 /**
  * Pays by a Blink account, over its public GraphQL API. The API takes no fee limit, but tells by a
@@ -101,16 +99,12 @@ export class BlinkWallet implements L402Wallet {
 
   async lookUpPayment(paymentHash: string, options: LookUpOptions = {}): Promise<PaymentState> {
     const variables = { walletId: this.#walletId, paymentHash: checkedHash(paymentHash) };
-    let data: Fields;
-    let status: number;
-    try {
-      const answer = await this.#post(LOOK_UP, variables, options.signal);
-      status = answer.status;
-      data = fieldsOf(answer.body['data']);
-    } catch (cause) {
-      throw lookUpWithoutAnswer('Blink', cause);
-    }
-    const account = fieldsOf(fieldsOf(data['me'])['defaultAccount']);
+    const { status, body } = await this.#post(LOOK_UP, variables, options.signal).catch(
+      (cause: unknown) => {
+        throw lookUpWithoutAnswer('Blink', cause);
+      },
+    );
+    const account = fieldsOf(fieldsOf(fieldsOf(body['data'])['me'])['defaultAccount']);
     const list = fieldsOf(account['walletById'])['transactionsByPaymentHash'];
     if (!Array.isArray(list)) throw lookUpFailed('Blink', `its answer (${status}) is unreadable`);
     const sends = list.map(fieldsOf).filter(({ direction }) => direction === 'SEND');
@@ -169,14 +163,12 @@ export class BlinkWallet implements L402Wallet {
     throw unknown(bolt11, `Blink answered without a result: ${said}`);
   }
 
-  async #post(
+  #post(
     query: string,
     variables: object,
     signal: AbortSignal | undefined,
-  ): Promise<{ readonly status: number; readonly body: Fields }> {
-    const body = { query, variables };
-    const answer = await this.#server.ask({ method: 'POST', path: '', body, signal });
-    return { status: answer.status, body: fieldsOf(await answer.json()) };
+  ): Promise<AnsweredFields> {
+    return this.#server.askFields({ method: 'POST', path: '', body: { query, variables }, signal });
   }
 
   /** What a payload's `errors` say, fit for a message. */
@@ -186,18 +178,21 @@ export class BlinkWallet implements L402Wallet {
   }
 }
 
-const PAY = `mutation Pay($input: LnInvoicePaymentInput!) {
-  lnInvoicePaymentSend(input: $input) {
-    status
-    errors { message code }
-    transaction {
-      direction
+/** What is asked of each transaction. */
+const SETTLEMENT = `direction
       settlementFee
       settlementCurrency
       settlementVia {
         ... on SettlementViaLn { preImage }
         ... on SettlementViaIntraLedger { preImage }
-      }
+      }`;
+
+const PAY = `mutation Pay($input: LnInvoicePaymentInput!) {
+  lnInvoicePaymentSend(input: $input) {
+    status
+    errors { message code }
+    transaction {
+      ${SETTLEMENT}
     }
   }
 }`;
@@ -209,14 +204,8 @@ const PROBE = `mutation Probe($input: LnInvoiceFeeProbeInput!) {
 const LOOK_UP = `query LookUp($walletId: WalletId!, $paymentHash: PaymentHash!) {
   me { defaultAccount { walletById(walletId: $walletId) {
     transactionsByPaymentHash(paymentHash: $paymentHash) {
-      direction
       status
-      settlementFee
-      settlementCurrency
-      settlementVia {
-        ... on SettlementViaLn { preImage }
-        ... on SettlementViaIntraLedger { preImage }
-      }
+      ${SETTLEMENT}
     }
   } } }
 }`;

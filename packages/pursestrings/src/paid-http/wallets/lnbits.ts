@@ -1,4 +1,4 @@
-import { feeAt, feeField, fieldsOf, hexAt, textAt } from './answer-fields.ts';
+import { feeAt, feeField, type Fields, fieldsOf, hexAt, textAt } from './answer-fields.ts';
 import {
   byRecord,
   checkedHash,
@@ -31,8 +31,6 @@ export interface LnbitsOptions extends WalletConnection {
   readonly network?: LightningNetwork;
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-
 /**
  * Pays by a wallet of LNbits. How much a fee may be is a setting of that server ("reserve fee"), and
  * no request can change it: this wallet takes no fee limit. The fee is known once it is paid; it
@@ -63,17 +61,12 @@ export class LnbitsWallet implements L402Wallet {
   }
 
   async payInvoice(bolt11: string, { signal }: PayOptions = {}): Promise<PaidInvoice> {
-    let status: number;
-    let body: Fields;
-    try {
-      const request = { out: true, bolt11 };
-      const path = '/api/v1/payments';
-      const answer = await this.#server.ask({ method: 'POST', path, body: request, signal });
-      status = answer.status;
-      body = fieldsOf(await answer.json());
-    } catch (cause) {
-      throw withoutAnswer('LNbits', bolt11, cause);
-    }
+    const path = '/api/v1/payments';
+    const { status, body } = await this.#server
+      .askFields({ method: 'POST', path, body: { out: true, bolt11 }, signal })
+      .catch((cause: unknown) => {
+        throw withoutAnswer('LNbits', bolt11, cause);
+      });
     if (status === 200 || status === 201) {
       return await this.#readPaid(body, { invoice: bolt11, status, said: TAKEN, signal });
     }
@@ -89,15 +82,12 @@ export class LnbitsWallet implements L402Wallet {
 
   async lookUpPayment(paymentHash: string, options: LookUpOptions = {}): Promise<PaymentState> {
     const path = `/api/v1/payments/${checkedHash(paymentHash)}`;
-    let status: number;
-    let body: Fields;
-    try {
-      const answer = await this.#server.ask({ method: 'GET', path, signal: options.signal });
-      status = answer.status;
-      body = fieldsOf(await answer.json());
-    } catch (cause) {
-      throw lookUpWithoutAnswer('LNbits', cause);
-    }
+    const { signal } = options;
+    const { status, body } = await this.#server
+      .askFields({ method: 'GET', path, signal })
+      .catch((cause: unknown) => {
+        throw lookUpWithoutAnswer('LNbits', cause);
+      });
     const detail = textAt(body['detail']);
     if (status === 404 && /does not exist/i.test(detail ?? '')) return { state: 'unknown' };
     if (status === 200 && typeof body['paid'] === 'boolean') return this.#readState(body);

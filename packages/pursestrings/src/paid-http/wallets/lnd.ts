@@ -1,5 +1,5 @@
 import { InvalidOptionError } from '../../errors.ts';
-import { feeAt, feeField, fieldsOf, hexAt, textAt } from './answer-fields.ts';
+import { feeAt, feeField, type Fields, fieldsOf, hexAt, textAt } from './answer-fields.ts';
 import {
   byRecord,
   checkedHash,
@@ -143,7 +143,7 @@ export class LndWallet implements L402Wallet {
     return last;
   }
 
-  #readPayment(payment: Readonly<Record<string, unknown>>, bolt11: string): PaidInvoice {
+  #readPayment(payment: Fields, bolt11: string): PaidInvoice {
     const { status, failure_reason: reason } = payment;
     if (status === 'FAILED') {
       const why = this.#server.quote(textAt(reason) ?? 'no reason given');

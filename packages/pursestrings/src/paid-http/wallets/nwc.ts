@@ -1,7 +1,7 @@
 import type { NWCClient } from '@getalby/sdk/nwc';
 
 import { InvalidOptionError } from '../../errors.ts';
-import { feeAt, feeField, fieldsOf, hexAt, textAt } from './answer-fields.ts';
+import { feeAt, feeField, type Fields, fieldsOf, hexAt, textAt } from './answer-fields.ts';
 import { loadNwcSdk, type OpenNwcClient, openNwcClient } from './nwc-sdk.ts';
 import { checkedHash, failed, lookUpFailed, unknown } from './payment-outcome.ts';
 import { quote } from './quote.ts';
@@ -198,10 +198,7 @@ function given(signal: AbortSignal): Promise<Reply> {
   });
 }
 
-function readState(
-  fields: Readonly<Record<string, unknown>>,
-  say: (text: string) => string,
-): PaymentState {
+function readState(fields: Fields, say: (text: string) => string): PaymentState {
   const { type, state, preimage, fees_paid, settled_at: settledAt } = fields;
   if (type === 'incoming') return { state: 'unknown' };
   const hex = hexAt(preimage);

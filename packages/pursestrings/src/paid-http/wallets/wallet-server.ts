@@ -1,4 +1,5 @@
 import { InvalidOptionError } from '../../errors.ts';
+import { type Fields, fieldsOf } from './answer-fields.ts';
 import { quote } from './quote.ts';
 
 /** What every wallet that is reached over HTTP can be told. */
@@ -16,6 +17,12 @@ export interface WalletRequest {
   readonly path: string;
   readonly body?: unknown;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** An answer whose body is one object; `{}` where it is none. */
+export interface AnsweredFields {
+  readonly status: number;
+  readonly body: Fields;
 }
 
 /** How a wallet's server is reached. */
@@ -93,6 +100,12 @@ export class WalletServer {
     } catch (cause) {
       throw explain(cause);
     }
+  }
+
+  /** Asks, and reads the answer as an object. @throws NoAnswer as `ask` does. */
+  async askFields(request: WalletRequest): Promise<AnsweredFields> {
+    const answer = await this.ask(request);
+    return { status: answer.status, body: fieldsOf(await answer.json()) };
   }
 
   /** What the server said, short, on one line, without the secret: fit for a message. */
