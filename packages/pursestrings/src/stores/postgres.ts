@@ -7,7 +7,7 @@ import type { Total } from '../ledger/report.ts';
 import { type AppliedText, readApplied } from './postgres/answers.ts';
 import { batchArguments } from './postgres/batch.ts';
 import { connectionOf, type PostgresClient } from './postgres/connection.ts';
-import { Database } from './postgres/database.ts';
+import { Database, type DatabaseSource } from './postgres/database.ts';
 import { WaitingDenials } from './postgres/denials.ts';
 import { isCollision, storeFailure } from './postgres/failure.ts';
 import { recordsText } from './postgres/moving.ts';
@@ -108,12 +108,13 @@ export function postgres(
       `synchronousCommit is ${JSON.stringify(synchronousCommit)}; it must be 'on' or 'off'`,
     );
   }
-  const source =
-    typeof client === 'string'
-      ? { open: () => openUrl(client), own: true }
-      : { open: () => Promise.resolve(knownConnection(client)), own: false };
-  if (typeof client !== 'string') knownConnection(client);
-  return new PostgresStore('default', options, new Database(schema, source), new Map());
+  return new PostgresStore('default', options, new Database(schema, sourceOf(client)), new Map());
+}
+
+function sourceOf(client: PostgresClient | string): DatabaseSource {
+  if (typeof client === 'string') return { open: () => openUrl(client), own: true };
+  const connection = knownConnection(client);
+  return { open: () => Promise.resolve(connection), own: false };
 }
 
 /**

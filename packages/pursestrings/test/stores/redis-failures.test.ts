@@ -89,6 +89,13 @@ describe('a Redis store is refused', () => {
   });
 });
 
+it('lets no connection that breaks end the process', async () => {
+  const unheard = await createClient({ url: server.url }).connect();
+  onTestFinished(() => unheard.destroy());
+  await redis(unheard, { prefix: prefixes.next() }).readPolicy();
+  expect(() => unheard.emit('error', new Error('Socket closed unexpectedly'))).not.toThrow();
+});
+
 describe('a batch', () => {
   it('that is repeated happens once, also when its ids were fresh', async () => {
     const store = redis(client, { prefix: prefixes.next() });

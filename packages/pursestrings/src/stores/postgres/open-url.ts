@@ -7,7 +7,7 @@ const CONNECT_TIMEOUT_MS = 5000;
 
 /** The parts of both packages that are used here. */
 interface PgModule {
-  readonly Pool: new (options: object) => { on(event: 'error', listener: () => void): unknown };
+  readonly Pool: new (options: object) => object;
 }
 type PostgresJsModule = (url: string, options: object) => unknown;
 
@@ -25,8 +25,6 @@ export async function openUrl(url: string): Promise<PostgresConnection> {
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       keepAlive: true,
     });
-    // A connection that breaks while idle is replaced by the pool: nobody waits for it.
-    pool.on('error', () => undefined);
     const connection = connectionOf(pool, true);
     if (connection !== null) return connection;
   }
