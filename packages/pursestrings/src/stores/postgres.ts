@@ -32,6 +32,7 @@ import {
 import { checkRole, checkSchema, migrateSchema } from './postgres/schema.ts';
 import { readSnapshot } from './postgres/snapshot.ts';
 import { literal } from './postgres/text.ts';
+import { checkRetention } from './retention.ts';
 import type {
   BalancePage,
   BalanceQuery,
@@ -103,6 +104,7 @@ export function postgres(
 ): LedgerStore {
   const { schema = 'purse', synchronousCommit = 'on' } = options;
   checkSchema(schema);
+  checkRetention(options);
   if (synchronousCommit !== 'on' && synchronousCommit !== 'off') {
     throw new InvalidOptionError(
       `synchronousCommit is ${JSON.stringify(synchronousCommit)}; it must be 'on' or 'off'`,
