@@ -12,7 +12,7 @@ import { WaitingDenials } from './postgres/denials.ts';
 import { isCollision, storeFailure } from './postgres/failure.ts';
 import { recordsText } from './postgres/moving.ts';
 import { noteText, readNoteCall, writeNoteCall } from './postgres/notes.ts';
-import { openUrl } from './postgres/open-url.ts';
+import { checkUrl, openUrl } from './postgres/open-url.ts';
 import {
   balancesCall,
   type BalancesText,
@@ -114,7 +114,10 @@ export function postgres(
 }
 
 function sourceOf(client: PostgresClient | string): DatabaseSource {
-  if (typeof client === 'string') return { open: () => openUrl(client), own: true };
+  if (typeof client === 'string') {
+    checkUrl(client);
+    return { open: () => openUrl(client), own: true };
+  }
   const connection = knownConnection(client);
   return { open: () => Promise.resolve(connection), own: false };
 }
@@ -141,13 +144,14 @@ export async function migrate(
   const { schema = 'purse', spender } = options;
   checkSchema(schema);
   if (spender !== undefined) checkRole(spender);
-  const connection = typeof client === 'string' ? await openUrl(client) : knownConnection(client);
+  const source = sourceOf(client);
+  const connection = await source.open();
   try {
     await migrateSchema(connection, schema, spender);
   } catch (error) {
     throw storeFailure(error, 'read');
   } finally {
-    if (typeof client === 'string') await connection.close();
+    if (source.own) await connection.close();
   }
 }
 

@@ -1,4 +1,5 @@
 import { InvalidOptionError } from '../../errors.ts';
+import { isReadableUrl } from '../readable-url.ts';
 
 /** All that the store asks of a client. One small file for each client makes one of these. */
 export interface RedisConnection {
@@ -74,9 +75,14 @@ export async function openConnection(url: string): Promise<RedisConnection> {
 /** Checks what was handed to `redis()`. */
 export function checkClient(client: unknown): void {
   if (typeof client === 'string') {
-    if (/^rediss?:\/\/[^/]/.test(client)) return;
+    if (!/^rediss?:\/\/[^/]/.test(client)) {
+      throw new InvalidOptionError(
+        'The Redis URL must begin with redis:// or rediss:// and a host, such as redis://localhost:6379',
+      );
+    }
+    if (isReadableUrl(client) && /^(\/\d*)?$/.test(new URL(client).pathname)) return;
     throw new InvalidOptionError(
-      'The Redis URL must begin with redis:// or rediss:// and a host, such as redis://localhost:6379',
+      'The Redis URL cannot be read; write redis://user:password@host:6379/0, with special characters of the password percent-encoded and the number of the database last',
     );
   }
   const known =
