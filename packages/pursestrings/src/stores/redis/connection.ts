@@ -97,6 +97,26 @@ function isIoRedis(client: object): client is IoRedisClient {
   return 'call' in client && 'pipeline' in client && 'defineCommand' in client;
 }
 
+/** What clients of one server say of it: node-redis under `socket`, ioredis at once. */
+interface Address {
+  readonly host?: unknown;
+  readonly port?: unknown;
+}
+interface ClientOptions extends Address {
+  readonly socket?: Address;
+  readonly sentinels?: unknown;
+}
+
+/** Where a server is, if it is one server and the client says so; never with a password. */
+export function addressOf(client: RedisClient | string): string | undefined {
+  if (typeof client === 'string') return new URL(client).host;
+  const { options } = client as { readonly options?: ClientOptions };
+  // Those that watch over the server are not the server.
+  if (Array.isArray(options?.sentinels)) return undefined;
+  const { host, port = 6379 } = options?.socket ?? options ?? {};
+  return typeof host === 'string' ? `${host}:${String(port)}` : undefined;
+}
+
 /** Imports an optional package; `null` where it is not installed. */
 export async function optional<T>(load: () => Promise<T>): Promise<T | null> {
   try {
