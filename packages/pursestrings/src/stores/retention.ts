@@ -1,8 +1,8 @@
 import { InvalidOptionError } from '../errors.ts';
 import type { Retention } from './store.ts';
 
-/** A hundred years: what is to be kept longer is to be kept for ever. */
-const MAX_JOURNAL_DAYS = 36_500;
+/** For ever, as far as a ledger can tell; and in milliseconds still a safe integer. */
+const MAX_JOURNAL_DAYS = 1_000_000;
 
 /**
  * Checks how long a store is to keep things, and how many: a bound that is no number would bound

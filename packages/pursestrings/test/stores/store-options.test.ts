@@ -34,8 +34,9 @@ describe.each(Object.keys(STORES))('%s', (kind) => {
     );
   });
 
-  it('takes a part of a day, and as little as one envelope', () => {
+  it('takes a part of a day, as little as one envelope, and for ever', () => {
     expect(() => make({ journalDays: 0.5, maxEnvelopes: 1 })).not.toThrow();
+    expect(() => make({ journalDays: 1_000_000 })).not.toThrow();
   });
 });
 
