@@ -16,6 +16,7 @@ import type {
 import type { Total } from '../ledger/report.ts';
 import { MemoryBook } from './memory/book.ts';
 import { MemoryNotes } from './memory/notes.ts';
+import { checkRetention } from './retention.ts';
 import {
   type BalancePage,
   type BalanceQuery,
@@ -40,6 +41,7 @@ export interface MemoryOptions extends Retention {
  * Makes a store that lives and ends with this process. The journal lists the newest 1,000,000
  * charges unless `maxCharges` says otherwise; older ones stay counted in their envelopes.
  *
+ * @throws InvalidOptionError for an option that cannot be meant.
  * @example
  * ```ts
  * import { openPurse } from 'pursestrings';
@@ -50,6 +52,7 @@ export interface MemoryOptions extends Retention {
  * ```
  */
 export function memory(options: MemoryOptions = {}): EmbeddedStore {
+  checkRetention(options);
   return new MemoryStore('default', options, { ledgers: new Map(), closed: false });
 }
 

@@ -7,12 +7,12 @@ import type { Total } from '../ledger/report.ts';
 import { type AppliedText, readApplied } from './postgres/answers.ts';
 import { batchArguments } from './postgres/batch.ts';
 import { connectionOf, type PostgresClient } from './postgres/connection.ts';
-import { Database } from './postgres/database.ts';
+import { Database, type DatabaseSource } from './postgres/database.ts';
 import { WaitingDenials } from './postgres/denials.ts';
 import { isCollision, storeFailure } from './postgres/failure.ts';
 import { recordsText } from './postgres/moving.ts';
 import { noteText, readNoteCall, writeNoteCall } from './postgres/notes.ts';
-import { openUrl } from './postgres/open-url.ts';
+import { checkUrl, openUrl } from './postgres/open-url.ts';
 import {
   balancesCall,
   type BalancesText,
@@ -32,6 +32,7 @@ import {
 import { checkRole, checkSchema, migrateSchema } from './postgres/schema.ts';
 import { readSnapshot } from './postgres/snapshot.ts';
 import { literal } from './postgres/text.ts';
+import { checkRetention } from './retention.ts';
 import type {
   BalancePage,
   BalanceQuery,
@@ -103,17 +104,22 @@ export function postgres(
 ): LedgerStore {
   const { schema = 'purse', synchronousCommit = 'on' } = options;
   checkSchema(schema);
+  checkRetention(options);
   if (synchronousCommit !== 'on' && synchronousCommit !== 'off') {
     throw new InvalidOptionError(
       `synchronousCommit is ${JSON.stringify(synchronousCommit)}; it must be 'on' or 'off'`,
     );
   }
-  const source =
-    typeof client === 'string'
-      ? { open: () => openUrl(client), own: true }
-      : { open: () => Promise.resolve(knownConnection(client)), own: false };
-  if (typeof client !== 'string') knownConnection(client);
-  return new PostgresStore('default', options, new Database(schema, source), new Map());
+  return new PostgresStore('default', options, new Database(schema, sourceOf(client)), new Map());
+}
+
+function sourceOf(client: PostgresClient | string): DatabaseSource {
+  if (typeof client === 'string') {
+    checkUrl(client);
+    return { open: () => openUrl(client), own: true };
+  }
+  const connection = knownConnection(client);
+  return { open: () => Promise.resolve(connection), own: false };
 }
 
 /**
@@ -138,13 +144,14 @@ export async function migrate(
   const { schema = 'purse', spender } = options;
   checkSchema(schema);
   if (spender !== undefined) checkRole(spender);
-  const connection = typeof client === 'string' ? await openUrl(client) : knownConnection(client);
+  const source = sourceOf(client);
+  const connection = await source.open();
   try {
     await migrateSchema(connection, schema, spender);
   } catch (error) {
     throw storeFailure(error, 'read');
   } finally {
-    if (typeof client === 'string') await connection.close();
+    if (source.own) await connection.close();
   }
 }
 

@@ -15,6 +15,7 @@ import { WRITE_SCRIPT } from './redis/scripts/write.ts';
 import { keysOf, RedisServer, type ReplicaOptions } from './redis/server.ts';
 import { RedisSnapshot } from './redis/snapshot.ts';
 import { GroundList } from './redis/texts.ts';
+import { checkRetention } from './retention.ts';
 import type {
   BalancePage,
   BalanceQuery,
@@ -82,6 +83,7 @@ const MAX_IN_FLIGHT = 8;
  */
 export function redis(client: RedisClient | string, options: RedisOptions = {}): LedgerStore {
   checkClient(client);
+  checkRetention(options);
   const { prefix = 'purse' } = options;
   if (typeof prefix !== 'string' || !/^[A-Za-z0-9_.:-]{1,64}$/.test(prefix)) {
     throw new InvalidOptionError(

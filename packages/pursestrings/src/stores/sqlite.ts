@@ -5,6 +5,7 @@ import type { LedgerRecord } from '../ledger/audit.ts';
 import type { Policy } from '../ledger/policy.ts';
 import type { Applied, ChargeRecord, HoldRecord, Operation } from '../ledger/records.ts';
 import type { Total } from '../ledger/report.ts';
+import { checkRetention } from './retention.ts';
 import { SqliteFile } from './sqlite/file.ts';
 import { SqliteLedger } from './sqlite/ledger.ts';
 import { readNote, writeNote } from './sqlite/notes.ts';
@@ -66,6 +67,7 @@ export function sqlite(path: string, options: SqliteOptions = {}): EmbeddedStore
       `durability is ${JSON.stringify(durability)}; it must be 'full' or 'normal'`,
     );
   }
+  checkRetention(options);
   const file = new SqliteFile(resolve(path), { durability, lockTimeoutMs, maxBytes });
   return new SqliteStore('default', options, file, new Map());
 }

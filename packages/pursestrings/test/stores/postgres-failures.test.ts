@@ -1,6 +1,7 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { type Charge, openPurse, type Purse } from '../../src/index.ts';
@@ -284,4 +285,14 @@ it('says that it was closed, and leaves the client of its caller open', async ()
   await expect(store.apply([])).rejects.toMatchObject({ failure: 'closed' });
   expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
   expect(await ask('SELECT 1 AS one')).toEqual([{ one: 1 }]);
+});
+
+it('lets no idle connection that breaks end the process, however many stores a pool has', async () => {
+  const pool = new pg.Pool({ connectionString: url });
+  onTestFinished(() => pool.end());
+  const schema = await migratedSchema();
+  await postgres(pool, { schema }).apply([]);
+  postgres(pool, { schema });
+  expect(pool.listenerCount('error')).toBe(1);
+  expect(() => pool.emit('error', new Error('Connection terminated unexpectedly'))).not.toThrow();
 });

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
 import { createClient, createClientPool } from 'redis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { openPurse } from '../../src/index.ts';
@@ -59,10 +60,11 @@ describe('a Redis store is refused', () => {
   it('with a client that is not connected, or nobody at the address', async () => {
     const unopened = openPurse({ store: redis(createClient({ url: server.url })) });
     await expect(unopened).rejects.toThrow(/connect\(\)/);
-    const store = redis('redis://127.0.0.1:1');
+    const store = redis('redis://bob:secret-word@127.0.0.1:1');
     await expect(store.readPolicy()).rejects.toMatchObject({
       code: 'STORE_UNAVAILABLE',
       failure: 'unreachable',
+      message: 'The Redis server 127.0.0.1:1 cannot be reached. Nothing was written.',
     });
     await store.close();
     await expect(store.readPolicy()).rejects.toMatchObject({ failure: 'closed' });
@@ -81,12 +83,30 @@ describe('a Redis store is refused', () => {
     await purse.charge({ usd: 1 });
   });
 
+  it('for a database that it does not have', async () => {
+    const store = redis(`${server.url}/99`);
+    await expect(store.readPolicy()).rejects.toMatchObject({
+      code: 'STORE_UNAVAILABLE',
+      failure: 'misconfigured',
+      message: expect.stringContaining(`127.0.0.1:${server.port} refused`) as string,
+      cause: { message: 'ERR DB index is out of range' },
+    });
+    await store.close();
+  });
+
   it('for a ledger of a newer version', async () => {
     const prefix = prefixes.next();
     await client.hSet(`${prefix}:{default}:meta`, 'schema', '2');
     const opening = openPurse({ store: redis(client, { prefix }) });
     await expect(opening).rejects.toMatchObject({ failure: 'newer_schema' });
   });
+});
+
+it('lets no connection that breaks end the process', async () => {
+  const unheard = await createClient({ url: server.url }).connect();
+  onTestFinished(() => unheard.destroy());
+  await redis(unheard, { prefix: prefixes.next() }).readPolicy();
+  expect(() => unheard.emit('error', new Error('Socket closed unexpectedly'))).not.toThrow();
 });
 
 describe('a batch', () => {
@@ -166,6 +186,34 @@ describe('a user of the least privilege', () => {
     await expect(openPurse({ store: other })).rejects.toMatchObject({ failure: 'misconfigured' });
   });
 });
+
+it.each(['redis', 'ioredis'])(
+  'tells a user of %s that lacks a right which server says so',
+  async (kind) => {
+    server.cli(
+      'acl',
+      'setuser',
+      'weak',
+      'on',
+      '>secret',
+      '~*',
+      '+evalsha',
+      '+eval',
+      '+ping',
+      '+info',
+    );
+    const weakUrl = server.url.replace('//', '//weak:secret@');
+    const weak =
+      kind === 'redis' ? await createClient({ url: weakUrl }).connect() : new Redis(weakUrl);
+    onTestFinished(() => void weak.disconnect());
+    const store = redis(weak, { prefix: prefixes.next() });
+    await expect(store.readPolicy()).rejects.toMatchObject({
+      code: 'STORE_UNAVAILABLE',
+      failure: 'misconfigured',
+      message: `The Redis server 127.0.0.1:${server.port} does not let this user do what a ledger needs; see the ACL in the guide.`,
+    });
+  },
+);
 
 describe('a reading of the whole', () => {
   it('is one snapshot, while everything changes', async () => {

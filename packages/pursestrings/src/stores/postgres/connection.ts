@@ -45,6 +45,7 @@ export interface PgPool {
   connect(): Promise<PgClient>;
   query(statement: string): Promise<unknown>;
   end(): Promise<void>;
+  on?(event: 'error', listener: () => void): unknown;
 }
 
 /** What `pg` answers a statement with; several statements at once with a list of them. */
@@ -96,6 +97,9 @@ export function connectionOf(client: unknown, own: boolean): PostgresConnection 
   return null;
 }
 
+/** Pools that are listened to, each by one listener, however many stores are made of it. */
+const heard = new WeakSet<PgPool>();
+
 class PgConnection implements PostgresConnection {
   readonly #pool: PgPool;
   readonly #own: boolean;
@@ -103,6 +107,10 @@ class PgConnection implements PostgresConnection {
   constructor(pool: PgPool, own: boolean) {
     this.#pool = pool;
     this.#own = own;
+    if (heard.has(pool)) return;
+    heard.add(pool);
+    // A connection that breaks while idle is replaced: without a listener Node would end the process.
+    pool.on?.('error', ignoreBreak);
   }
 
   async query(statement: string, signal?: AbortSignal): Promise<string | null> {

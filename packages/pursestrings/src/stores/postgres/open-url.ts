@@ -1,4 +1,5 @@
 import { InvalidOptionError } from '../../errors.ts';
+import { isReadableUrl } from '../readable-url.ts';
 import { connectionOf, type PostgresConnection } from './connection.ts';
 
 /** How many connections a store from a URL opens at most: batches go one by one, reads beside them. */
@@ -7,7 +8,7 @@ const CONNECT_TIMEOUT_MS = 5000;
 
 /** The parts of both packages that are used here. */
 interface PgModule {
-  readonly Pool: new (options: object) => { on(event: 'error', listener: () => void): unknown };
+  readonly Pool: new (options: object) => object;
 }
 type PostgresJsModule = (url: string, options: object) => unknown;
 
@@ -25,8 +26,6 @@ export async function openUrl(url: string): Promise<PostgresConnection> {
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       keepAlive: true,
     });
-    // A connection that breaks while idle is replaced by the pool: nobody waits for it.
-    pool.on('error', () => undefined);
     const connection = connectionOf(pool, true);
     if (connection !== null) return connection;
   }
@@ -44,6 +43,16 @@ export async function openUrl(url: string): Promise<PostgresConnection> {
   }
   throw new InvalidOptionError(
     "A postgres:// URL needs the package 'pg' or 'postgres': install one of them (npm install pg)",
+  );
+}
+
+/** Checks the form of a URL, which `postgres` may give several hosts. @throws InvalidOptionError */
+export function checkUrl(url: string): void {
+  const isPostgres = /^postgres(ql)?:\/\//.test(url);
+  // With one host in the place of several it is a URL that Node knows how to read.
+  if (isPostgres && isReadableUrl(url.replace(/(@|\/\/)[^@/?]*,/, '$1'))) return;
+  throw new InvalidOptionError(
+    'The Postgres URL cannot be read; write postgres://user:password@host:5432/database, with special characters of the password percent-encoded',
   );
 }
 

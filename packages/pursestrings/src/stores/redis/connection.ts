@@ -1,4 +1,5 @@
 import { InvalidOptionError } from '../../errors.ts';
+import { isReadableUrl } from '../readable-url.ts';
 
 /** All that the store asks of a client. One small file for each client makes one of these. */
 export interface RedisConnection {
@@ -74,9 +75,14 @@ export async function openConnection(url: string): Promise<RedisConnection> {
 /** Checks what was handed to `redis()`. */
 export function checkClient(client: unknown): void {
   if (typeof client === 'string') {
-    if (/^rediss?:\/\/[^/]/.test(client)) return;
+    if (!/^rediss?:\/\/[^/]/.test(client)) {
+      throw new InvalidOptionError(
+        'The Redis URL must begin with redis:// or rediss:// and a host, such as redis://localhost:6379',
+      );
+    }
+    if (isReadableUrl(client) && /^(\/\d*)?$/.test(new URL(client).pathname)) return;
     throw new InvalidOptionError(
-      'The Redis URL must begin with redis:// or rediss:// and a host, such as redis://localhost:6379',
+      'The Redis URL cannot be read; write redis://user:password@host:6379/0, with special characters of the password percent-encoded and the number of the database last',
     );
   }
   const known =
@@ -89,6 +95,26 @@ export function checkClient(client: unknown): void {
 
 function isIoRedis(client: object): client is IoRedisClient {
   return 'call' in client && 'pipeline' in client && 'defineCommand' in client;
+}
+
+/** What clients of one server say of it: node-redis under `socket`, ioredis at once. */
+interface Address {
+  readonly host?: unknown;
+  readonly port?: unknown;
+}
+interface ClientOptions extends Address {
+  readonly socket?: Address;
+  readonly sentinels?: unknown;
+}
+
+/** Where a server is, if it is one server and the client says so; never with a password. */
+export function addressOf(client: RedisClient | string): string | undefined {
+  if (typeof client === 'string') return new URL(client).host;
+  const { options } = client as { readonly options?: ClientOptions };
+  // Those that watch over the server are not the server.
+  if (Array.isArray(options?.sentinels)) return undefined;
+  const { host, port = 6379 } = options?.socket ?? options ?? {};
+  return typeof host === 'string' ? `${host}:${String(port)}` : undefined;
 }
 
 /** Imports an optional package; `null` where it is not installed. */

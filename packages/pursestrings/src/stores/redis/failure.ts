@@ -39,7 +39,8 @@ const REPLIES: readonly (readonly [RegExp, Meaning])[] = [
     refused('misconfigured', 'asks for a name and password; give them to the client'),
   ],
   [
-    /\bNOPERM\b/,
+    // Within a script, Redis 7.0 says it without its word in capitals.
+    /\bNOPERM\b|The user executing the script can't/,
     refused(
       'misconfigured',
       'does not let this user do what a ledger needs; see the ACL in the guide',
@@ -73,6 +74,16 @@ function moment(says: string): Meaning {
   return { code: 'STORE_UNAVAILABLE', failure: 'unreachable', says, retryable: true };
 }
 
+/** Whoever speaks so is not set up as a ledger's server, or we asked for what no server does. */
+function unexpected(writes: boolean): Meaning {
+  return {
+    code: writes ? 'OUTCOME_UNKNOWN' : 'STORE_UNAVAILABLE',
+    failure: 'misconfigured',
+    retryable: false,
+    says: 'refused a command of the ledger; see the cause, and the settings of server and client',
+  };
+}
+
 const UNREACHABLE = moment('cannot be reached. Nothing was written');
 const UNOPENED = refused(
   'unreachable',
@@ -90,25 +101,27 @@ const UNSENT =
   /ClientOfflineError|ConnectionTimeoutError|RootNodesUnavailable|ClusterAllFailed|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|isn't writeable|Failed to refresh slots/;
 
 /**
- * Turns what a client threw into a StoreError. `writes`: something may have been written when the
+ * Turns what a client threw into a StoreError. `server`: what it is called; `writes`: something may have been written when the
  * answer was lost; a reading that failed changed nothing.
  */
-export function redisFailure(error: unknown, writes: boolean): unknown {
+export function redisFailure(error: unknown, server: string, writes: boolean): unknown {
   if (PurseError.isInstance(error)) return error;
   // A mistake in the program is no lost answer.
   if (!(error instanceof Error) || error instanceof TypeError || error instanceof ReferenceError) {
     return error;
   }
   const meaning = meaningOf(error, writes);
-  if (meaning === undefined) return error;
-  return new StoreError(meaning.code, meaning.failure, `The Redis server ${meaning.says}.`, {
+  return new StoreError(meaning.code, meaning.failure, `${server} ${meaning.says}.`, {
     cause: error,
     retryable: meaning.retryable,
   });
 }
 
-function meaningOf(error: Error, writes: boolean): Meaning | undefined {
-  if (isReply(error)) return REPLIES.find(([pattern]) => pattern.test(error.message))?.[1];
+function meaningOf(error: Error, writes: boolean): Meaning {
+  if (isReply(error)) {
+    const known = REPLIES.find(([pattern]) => pattern.test(error.message));
+    return known?.[1] ?? unexpected(writes);
+  }
   const about = `${error.constructor.name} ${'code' in error ? String(error.code) : ''} ${error.message}`;
   if (/ClientClosedError/.test(about)) return UNOPENED;
   return UNSENT.test(about) || !writes ? UNREACHABLE : LOST;

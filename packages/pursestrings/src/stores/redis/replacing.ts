@@ -32,6 +32,8 @@ export function replaceable<C extends object>(
   };
   if (!owned && 'on' in client) {
     const { on } = client as { on: (event: string, listener: () => void) => unknown };
+    // Each command says by itself that it failed; without a listener Node would end the process.
+    on.call(client, 'error', () => undefined);
     for (const event of CLOSED_EVENTS) on.call(client, event, () => use(first));
   }
   return {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { StoreError } from '../../errors.ts';
 import {
+  addressOf,
   connectionOf,
   openConnection,
   type RedisClient,
@@ -64,6 +65,12 @@ export class RedisServer {
   constructor(client: RedisClient | string, replicas: ReplicaOptions | undefined) {
     this.#client = client;
     this.#replicas = replicas;
+  }
+
+  /** What failures call it. */
+  get #name(): string {
+    const address = addressOf(this.#client);
+    return address === undefined ? 'The Redis server' : `The Redis server ${address}`;
   }
 
   /** True when every write waits for replicas. */
@@ -131,7 +138,7 @@ export class RedisServer {
         return await untilAborted(sent, how.signal);
       }
     } catch (error) {
-      throw redisFailure(error, how.writes);
+      throw redisFailure(error, this.#name, how.writes);
     } finally {
       how.signal?.removeEventListener('abort', drop);
     }
@@ -148,7 +155,7 @@ export class RedisServer {
       return connection;
     } catch (error) {
       if (signal?.aborted !== true) this.#connecting = undefined;
-      throw redisFailure(error, false);
+      throw redisFailure(error, this.#name, false);
     }
   }
 
