@@ -7,7 +7,7 @@ import { envelopeGroup, envelopeKey } from '../ledger/plan.ts';
 import type { Rulebook } from '../ledger/policy.ts';
 import { contains, type Window } from '../ledger/window.ts';
 import type { Purse } from '../purse.ts';
-import { HEARTBEAT_MS, SLOT_TTL_MS } from './agent-slot.ts';
+import { HEARTBEAT_MS, slotTtlMs } from './agent-slot.ts';
 import { AGENT_LIMIT, BUDGET_LIMITS, DAY_LIMIT, RUNNING_LIMIT } from './budget.ts';
 import { addUsage, type BudgetDesk, type Usage } from './budget-desk.ts';
 import { usageAmounts, usageLabels } from './recording.ts';
@@ -105,9 +105,7 @@ export class EmbeddedDesk implements BudgetDesk {
   started(): void {
     const nowMs = this.#spending.now();
     this.#started = this.#started.filter(({ endsAtMs }) => endsAtMs > nowMs);
-    const ttlMs = this.#purse.backstage.endsWithProcess
-      ? this.#maxTaskMs
-      : this.#slotTtlMs(this.#maxTaskMs);
+    const ttlMs = this.#slotTtlMs(this.#maxTaskMs);
     const taken = this.#spending.reserve({ slots: 1 }, NOBODY, { ttlMs, tentative: true });
     if (!taken.ok) this.#startBeyond(1);
     else this.#started.push({ id: taken.hold.id, endsAtMs: nowMs + this.#maxTaskMs });
@@ -180,7 +178,7 @@ export class EmbeddedDesk implements BudgetDesk {
   }
 
   #slotTtlMs(leftMs: number): number {
-    return Math.max(1, Math.min(SLOT_TTL_MS, Math.ceil(leftMs)));
+    return Math.max(1, Math.min(slotTtlMs(this.#purse), Math.ceil(leftMs)));
   }
 
   /** Keeps the slots of agents that may still run. */

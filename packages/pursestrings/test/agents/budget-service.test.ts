@@ -135,6 +135,14 @@ describe('the interface', () => {
     expect(service.getUsageSummary().activeAgents).toBe(1);
   });
 
+  it.each([1 / 3, 0.000_001, '1e9'])('counts agents whose tasks may take %s minutes', async (most) => {
+    const service = makeService({ maxTaskDurationMinutes: most });
+    service.agentStarted();
+    expect(service.getUsageSummary().activeAgents).toBe(1);
+    const spawned = await service.trySpawn({ agentId: 'a', taskId: '' });
+    expect(spawned.allowed).toBe(true);
+  });
+
   it('is over budget from the limit on, in the life of an agent', async () => {
     const clock = manualClock('2026-05-01T12:00:00Z');
     const service = makeService({ perAgentTokenLimit: 100 }, { clock });
