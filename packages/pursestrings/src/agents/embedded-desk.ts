@@ -5,6 +5,7 @@ import { labelSet } from '../ledger/labels.ts';
 import type { Rule } from '../ledger/limit.ts';
 import { envelopeGroup, envelopeKey } from '../ledger/plan.ts';
 import type { Rulebook } from '../ledger/policy.ts';
+import type { Envelope } from '../ledger/records.ts';
 import { contains, type Window } from '../ledger/window.ts';
 import type { Purse } from '../purse.ts';
 import { HEARTBEAT_MS, slotTtlMs } from './agent-slot.ts';
@@ -73,10 +74,10 @@ export class EmbeddedDesk implements BudgetDesk {
 
   agentTokens(agentId: string): number {
     const { agentGroup } = this.#look();
-    const { store } = this.#spending;
-    if (store.changeCount() === this.#listedAt) return this.#agents.get(agentId)?.total ?? 0;
-    const { items } = store.readBalancesSync({ keys: [envelopeKey(agentGroup, [agentId])] });
-    return items[0]?.spent ?? 0;
+    if (this.#spending.store.changeCount() !== this.#listedAt) {
+      return this.#envelopeOf(agentId, agentGroup)?.spent ?? 0;
+    }
+    return this.#agents.get(agentId)?.total ?? 0;
   }
 
   agents(): Agents {
@@ -173,8 +174,15 @@ export class EmbeddedDesk implements BudgetDesk {
   #firstTask(agentId: string): string | undefined {
     const known = this.#agents.get(agentId)?.taskId;
     if (known !== undefined && known !== '') return known;
+    // Who has used nothing has done nothing first: all the others need not be listed to see that.
+    if (this.#envelopeOf(agentId, this.#look().agentGroup) === undefined) return undefined;
     const first = this.agents().get(agentId)?.taskId;
     return first === '' ? undefined : first;
+  }
+
+  #envelopeOf(agentId: string, agentGroup: string): Envelope | undefined {
+    const key = envelopeKey(agentGroup, [agentId]);
+    return this.#spending.store.readBalancesSync({ keys: [key] }).items[0];
   }
 
   #slotTtlMs(leftMs: number): number {

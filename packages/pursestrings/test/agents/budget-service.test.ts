@@ -339,6 +339,11 @@ describe('what goes wrong with others', () => {
       service.getUsageSummary();
     }
     expect(reads).toEqual([]);
+    // The first word of an agent, after something else has changed, does not list all the others.
+    service.agentStarted();
+    reads.length = 0;
+    service.recordUsage('new', 't', 1, 1);
+    expect(reads).toEqual(['readBalancesSync:0']);
   });
 
   it('a limit of 0 denies, and the summary says so', async () => {
