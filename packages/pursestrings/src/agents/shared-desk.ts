@@ -222,6 +222,8 @@ export class SharedDesk implements BudgetDesk {
   async #turn(): Promise<void> {
     try {
       await this.prepared();
+      // An agent's first task may have been recorded by others, or before this process began.
+      if (this.#age() > MAX_AGE_MS) await this.#read();
       await this.#write();
       await this.#beat();
       await this.#read();
