@@ -9,6 +9,7 @@ import type { Envelope } from '../ledger/records.ts';
 import { contains, type Window } from '../ledger/window.ts';
 import type { Purse } from '../purse.ts';
 import { HEARTBEAT_MS, slotTtlMs } from './agent-slot.ts';
+import { BeyondCap } from './beyond-cap.ts';
 import { AGENT_LIMIT, BUDGET_LIMITS, DAY_LIMIT, RUNNING_LIMIT } from './budget.ts';
 import { addUsage, type BudgetDesk, type Usage } from './budget-desk.ts';
 import { usageAmounts, usageLabels } from './recording.ts';
@@ -40,8 +41,7 @@ export class EmbeddedDesk implements BudgetDesk {
   /** What the store's count of changes was when the list of agents was right. */
   #listedAt = Number.NaN;
   #started: Started[] = [];
-  /** Agents that were started although no slot was free. */
-  #beyond = 0;
+  readonly #beyond = new BeyondCap();
   #heartbeat: NodeJS.Timeout | undefined;
 
   constructor(purse: Purse, spending: EmbeddedSpending, maxTaskMs: number) {
@@ -52,7 +52,7 @@ export class EmbeddedDesk implements BudgetDesk {
   }
 
   get beyond(): number {
-    return this.#beyond;
+    return this.#beyond.countAt(this.#spending.now());
   }
 
   async prepared(): Promise<void> {
@@ -69,7 +69,9 @@ export class EmbeddedDesk implements BudgetDesk {
     const changes = store.changeCount();
     const at = this.#standingAt;
     if (at.changes !== changes || at.dayKey !== dayKey) this.#readStanding(changes);
-    return this.#standing;
+    const { beyond } = this;
+    if (beyond === 0) return this.#standing;
+    return { ...this.#standing, running: this.#standing.running + beyond };
   }
 
   agentTokens(agentId: string): number {
@@ -108,19 +110,17 @@ export class EmbeddedDesk implements BudgetDesk {
     this.#started = this.#started.filter(({ endsAtMs }) => endsAtMs > nowMs);
     const ttlMs = this.#slotTtlMs(this.#maxTaskMs);
     const taken = this.#spending.reserve({ slots: 1 }, NOBODY, { ttlMs, tentative: true });
-    if (!taken.ok) this.#startBeyond(1);
-    else this.#started.push({ id: taken.hold.id, endsAtMs: nowMs + this.#maxTaskMs });
+    const endsAtMs = nowMs + this.#maxTaskMs;
+    if (taken.ok) this.#started.push({ id: taken.hold.id, endsAtMs });
+    else this.#beyond.add(endsAtMs);
     if (!this.#purse.backstage.endsWithProcess) {
       this.#heartbeat ??= setInterval(() => this.#beat(), HEARTBEAT_MS).unref();
     }
   }
 
   stopped(): void {
-    if (this.#beyond > 0) {
-      this.#startBeyond(-1);
-      return;
-    }
     const nowMs = this.#spending.now();
+    if (this.#beyond.remove(nowMs)) return;
     let last = this.#started.pop();
     while (last !== undefined && last.endsAtMs <= nowMs) last = this.#started.pop();
     if (last !== undefined) this.#release(last);
@@ -134,7 +134,7 @@ export class EmbeddedDesk implements BudgetDesk {
   async close(): Promise<void> {
     this.#rest();
     for (const started of this.#started.splice(0)) this.#release(started);
-    this.#beyond = 0;
+    this.#beyond.clear();
   }
 
   #readStanding(changes: number): void {
@@ -144,14 +144,8 @@ export class EmbeddedDesk implements BudgetDesk {
     const { items } = this.#spending.store.readBalancesSync({ keys: [runningKey, dayKey] });
     const running = items.find(({ limit }) => limit === RUNNING_LIMIT)?.held ?? 0;
     const dayTokens = items.find(({ limit }) => limit === DAY_LIMIT)?.spent ?? 0;
-    this.#standing = { dayTokens, running: running + this.#beyond };
+    this.#standing = { dayTokens, running };
     this.#standingAt = { changes, dayKey };
-  }
-
-  /** Counts agents that have no slot: the ledger knows nothing of them, so what was read is void. */
-  #startBeyond(count: number): void {
-    this.#beyond += count;
-    this.#standingAt = { changes: Number.NaN, dayKey: '' };
   }
 
   /** The keys of now, once nobody dead is counted any more. */

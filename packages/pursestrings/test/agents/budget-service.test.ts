@@ -135,13 +135,16 @@ describe('the interface', () => {
     expect(service.getUsageSummary().activeAgents).toBe(1);
   });
 
-  it.each([1 / 3, 0.000_001, '1e9'])('counts agents whose tasks may take %s minutes', async (most) => {
-    const service = makeService({ maxTaskDurationMinutes: most });
-    service.agentStarted();
-    expect(service.getUsageSummary().activeAgents).toBe(1);
-    const spawned = await service.trySpawn({ agentId: 'a', taskId: '' });
-    expect(spawned.allowed).toBe(true);
-  });
+  it.each([1 / 3, 0.000_001, '1e9'])(
+    'counts agents whose tasks may take %s minutes',
+    async (most) => {
+      const service = makeService({ maxTaskDurationMinutes: most }, { clock: manualClock() });
+      service.agentStarted();
+      expect(service.getUsageSummary().activeAgents).toBe(1);
+      const spawned = await service.trySpawn({ agentId: 'a', taskId: '' });
+      expect(spawned.allowed).toBe(true);
+    },
+  );
 
   it('is over budget from the limit on, in the life of an agent', async () => {
     const clock = manualClock('2026-05-01T12:00:00Z');
@@ -274,6 +277,21 @@ describe('what goes wrong with others', () => {
     service.agentStopped();
     service.agentStopped();
     expect(service.getUsageSummary().activeAgents).toBe(0);
+  });
+
+  it('nor one that was started past the cap, its place', async () => {
+    const clock = manualClock();
+    const service = makeService({ maxConcurrentAgents: 1 }, { clock });
+    for (let count = 0; count < 3; count += 1) service.agentStarted();
+    clock.advance(60 * 60_000);
+    service.agentStarted();
+    expect(service.getUsageSummary().activeAgents).toBe(4);
+    clock.advance(60 * 60_000);
+    expect(service.getUsageSummary().activeAgents).toBe(1);
+    expect((await service.summary()).activeAgents).toBe(1);
+    service.agentStopped();
+    service.agentStopped();
+    expect(service.canSpawnAgent().allowed).toBe(true);
   });
 
   it('the day begins at midnight in the zone that was named', () => {
