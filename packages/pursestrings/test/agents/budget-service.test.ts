@@ -104,6 +104,17 @@ describe('the interface', () => {
     expect(summary.dailyUsagePercent).toBe(Math.round(used / 10) / 100);
   });
 
+  it('judges the status on the exact ratio, also where a division would round it', () => {
+    const service = makeService({ dailyTokenLimit: Number.MAX_SAFE_INTEGER });
+    // The last whole number below 95 %: divided, it comes out as 0.95.
+    const used = 8_556_839_292_003_936;
+    for (let count = 0; count < 16; count += 1) service.recordUsage('a', 't', used / 16, 0);
+    service.recordUsage('a', 't', 5, 0);
+    expect(service.getUsageSummary().budgetStatus).toBe('approaching_limit');
+    service.recordUsage('a', 't', 1, 0);
+    expect(service.getUsageSummary().budgetStatus).toBe('at_limit');
+  });
+
   it('gives its reasons in these words, concurrency first', () => {
     const service = makeService({ dailyTokenLimit: 1000, maxConcurrentAgents: 2 });
     expect(service.canSpawnAgent()).toEqual({ allowed: true });
