@@ -71,6 +71,22 @@ describe('a storage of the user', () => {
     expect(after.utilization('llm')).toMatchObject({ spent: 0, committed: 4 });
   });
 
+  it('written by a clock that is ahead counts now, and when its period begins', async () => {
+    const database: Database = new Map();
+    const config = { clock: manualClock('2026-01-01T10:00:02Z') };
+    const ahead = await BudgetEnforcer.open(config, new JsonStorage(database));
+    ahead.createEnvelope(LLM);
+    ahead.record('llm', 7);
+    await ahead.flush();
+    const clock = manualClock('2026-01-01T10:00:00Z');
+    const enforcer = await BudgetEnforcer.open({ clock }, new JsonStorage(database));
+    expect(enforcer.check('llm', 4).permitted).toBe(false);
+    clock.advance(2000);
+    expect(enforcer.utilization('llm')).toMatchObject({ spent: 7, available: 3 });
+    clock.advance(DAY_MS);
+    expect(enforcer.utilization('llm').spent).toBe(0);
+  });
+
   it('is adopted by the first createEnvelope, under the limit and period given then', async () => {
     const clock = manualClock();
     const database: Database = new Map();
