@@ -87,6 +87,19 @@ describe('a storage of the user', () => {
     expect(enforcer.utilization('llm').spent).toBe(0);
   });
 
+  it('keeps one envelope under an id: one of another category is refused it', async () => {
+    const database: Database = new Map();
+    const before = await BudgetEnforcer.open({}, new JsonStorage(database));
+    before.createEnvelope({ ...LLM, id: 'e-1' });
+    before.record('llm', 4);
+    const taken = () => before.createEnvelope({ ...LLM, category: 'web', id: 'e-1' });
+    expect(taken).toThrow('id "e-1" is the envelope of category "llm"');
+    expect(before.check('web', 1).reason).toBe('no_envelope');
+    await before.flush();
+    const after = await BudgetEnforcer.open({}, new JsonStorage(database));
+    expect(after.listEnvelopes()).toMatchObject([{ id: 'e-1', category: 'llm', spent: 4 }]);
+  });
+
   it('is adopted by the first createEnvelope, under the limit and period given then', async () => {
     const clock = manualClock();
     const database: Database = new Map();
