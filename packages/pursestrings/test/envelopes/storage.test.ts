@@ -316,6 +316,19 @@ describe('writes', () => {
     ]);
   });
 
+  it('keep what was recorded, whatever the caller does to the answer', async () => {
+    const database: Database = new Map();
+    const enforcer = await BudgetEnforcer.open(
+      { clock: manualClock(5) },
+      new JsonStorage(database),
+    );
+    enforcer.createEnvelope(LLM);
+    enforcer.record('llm', 1).timestamp.setTime(0);
+    await enforcer.flush();
+    const [stored] = await new JsonStorage(database).listTransactions();
+    expect(new Date(stored?.timestamp ?? 0).getTime()).toBe(5);
+  });
+
   it('that fail close the enforcer, and flush reports them until the storage is mended', async () => {
     const database: Database = new Map();
     let broken = false;
