@@ -200,7 +200,8 @@ function toBalance(
   };
 }
 
-function statusOf(usedSteps: number, capSteps: number): BalanceStatus {
+/** How far a cap is used, judged on the exact ratio. A cap of 0 is exceeded. */
+export function statusOf(usedSteps: number, capSteps: number): BalanceStatus {
   const used = BigInt(usedSteps) * 100n;
   const cap = BigInt(capSteps);
   if (used >= cap * 100n) return 'exceeded';

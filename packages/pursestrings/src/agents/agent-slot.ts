@@ -2,7 +2,9 @@ import { type Surroundings, within } from '../ambient-labels.ts';
 import { ConflictError, HoldNotFoundError, PurseError } from '../errors.ts';
 import type { Hold } from '../hold.ts';
 import { describeLabels } from '../denial.ts';
+import type { Purse } from '../purse.ts';
 import type { Share } from '../share.ts';
+import { MAX_TTL_MS } from '../spend-options.ts';
 import { AgentTimeLimitError } from './errors.ts';
 
 /** How often an agent that runs says so. */
@@ -13,6 +15,11 @@ export const HEARTBEAT_MS = 5000;
  * dead agent's slot is back within 15 seconds.
  */
 export const SLOT_TTL_MS = 14_000;
+
+/** How long a slot is kept at a time: one that nobody else can see ends with its process. */
+export function slotTtlMs(purse: Purse): number {
+  return purse.backstage.endsWithProcess ? MAX_TTL_MS : SLOT_TTL_MS;
+}
 
 /** How long work that was told to end may still go on before it is left behind. */
 const GRACE_MS = 1000;

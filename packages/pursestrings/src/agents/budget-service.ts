@@ -175,14 +175,14 @@ export class BudgetService implements AsyncDisposable {
   }): Promise<SpawnedAgent> {
     const { agentId, taskId } = options;
     checkText('agentId', agentId);
-    if (taskId !== undefined) checkText('taskId', taskId);
+    if (taskId !== undefined) checkText('taskId', taskId, true);
     await this.#desk.prepared();
     const refused = await this.#refusal(agentId);
     if (refused !== undefined) return { allowed: false, reason: refused };
     const spawned = await trySpawn(this.purse, {
       agent: agentId,
       ...(taskId !== undefined && taskId !== '' && { task: taskId }),
-      maxDurationMs: this.#budget.maxTaskDurationMinutes * MINUTE_MS,
+      maxDurationMs: maxTaskMs(this.#budget),
     });
     if (spawned.allowed) return spawned;
     return { allowed: false, reason: spawned.reason };
@@ -289,7 +289,7 @@ function openBudget(config: BudgetConfig | undefined, options: BudgetServiceOpti
   const budget = readBudget(config);
   const limits = budgetLimits(budget, checkedZone(options.timeZone));
   const purse = options.purse ?? ownPurse(options);
-  const desk = deskOf(purse, limits, budget.maxTaskDurationMinutes * MINUTE_MS);
+  const desk = deskOf(purse, limits, maxTaskMs(budget));
   const warn = options.warn ?? ((message) => process.emitWarning(message, 'BudgetWarning'));
   const unlisten = purse.on('threshold', ({ limit, fraction, charge }) => {
     if (fraction === 1) warnOf(limit, charge.labels['agent'] ?? '', budget, warn);
@@ -303,6 +303,11 @@ function openBudget(config: BudgetConfig | undefined, options: BudgetServiceOpti
     }
   };
   return { budget, purse, desk, close };
+}
+
+/** How long a task may take: at least the one millisecond that can be timed. */
+function maxTaskMs({ maxTaskDurationMinutes }: UsageBudget): number {
+  return Math.max(1, maxTaskDurationMinutes * MINUTE_MS);
 }
 
 function ownPurse({ clock }: BudgetServiceOptions): Purse {

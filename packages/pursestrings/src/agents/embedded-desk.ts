@@ -5,9 +5,11 @@ import { labelSet } from '../ledger/labels.ts';
 import type { Rule } from '../ledger/limit.ts';
 import { envelopeGroup, envelopeKey } from '../ledger/plan.ts';
 import type { Rulebook } from '../ledger/policy.ts';
+import type { Envelope } from '../ledger/records.ts';
 import { contains, type Window } from '../ledger/window.ts';
 import type { Purse } from '../purse.ts';
-import { HEARTBEAT_MS, SLOT_TTL_MS } from './agent-slot.ts';
+import { HEARTBEAT_MS, slotTtlMs } from './agent-slot.ts';
+import { BeyondCap } from './beyond-cap.ts';
 import { AGENT_LIMIT, BUDGET_LIMITS, DAY_LIMIT, RUNNING_LIMIT } from './budget.ts';
 import { addUsage, type BudgetDesk, type Usage } from './budget-desk.ts';
 import { usageAmounts, usageLabels } from './recording.ts';
@@ -39,8 +41,7 @@ export class EmbeddedDesk implements BudgetDesk {
   /** What the store's count of changes was when the list of agents was right. */
   #listedAt = Number.NaN;
   #started: Started[] = [];
-  /** Agents that were started although no slot was free. */
-  #beyond = 0;
+  readonly #beyond = new BeyondCap();
   #heartbeat: NodeJS.Timeout | undefined;
 
   constructor(purse: Purse, spending: EmbeddedSpending, maxTaskMs: number) {
@@ -51,7 +52,7 @@ export class EmbeddedDesk implements BudgetDesk {
   }
 
   get beyond(): number {
-    return this.#beyond;
+    return this.#beyond.countAt(this.#spending.now());
   }
 
   async prepared(): Promise<void> {
@@ -68,15 +69,17 @@ export class EmbeddedDesk implements BudgetDesk {
     const changes = store.changeCount();
     const at = this.#standingAt;
     if (at.changes !== changes || at.dayKey !== dayKey) this.#readStanding(changes);
-    return this.#standing;
+    const { beyond } = this;
+    if (beyond === 0) return this.#standing;
+    return { ...this.#standing, running: this.#standing.running + beyond };
   }
 
   agentTokens(agentId: string): number {
     const { agentGroup } = this.#look();
-    const { store } = this.#spending;
-    if (store.changeCount() === this.#listedAt) return this.#agents.get(agentId)?.total ?? 0;
-    const { items } = store.readBalancesSync({ keys: [envelopeKey(agentGroup, [agentId])] });
-    return items[0]?.spent ?? 0;
+    if (this.#spending.store.changeCount() !== this.#listedAt) {
+      return this.#envelopeOf(agentId, agentGroup)?.spent ?? 0;
+    }
+    return this.#agents.get(agentId)?.total ?? 0;
   }
 
   agents(): Agents {
@@ -105,23 +108,19 @@ export class EmbeddedDesk implements BudgetDesk {
   started(): void {
     const nowMs = this.#spending.now();
     this.#started = this.#started.filter(({ endsAtMs }) => endsAtMs > nowMs);
-    const ttlMs = this.#purse.backstage.endsWithProcess
-      ? this.#maxTaskMs
-      : this.#slotTtlMs(this.#maxTaskMs);
+    const ttlMs = this.#slotTtlMs(this.#maxTaskMs);
     const taken = this.#spending.reserve({ slots: 1 }, NOBODY, { ttlMs, tentative: true });
-    if (!taken.ok) this.#startBeyond(1);
-    else this.#started.push({ id: taken.hold.id, endsAtMs: nowMs + this.#maxTaskMs });
+    const endsAtMs = nowMs + this.#maxTaskMs;
+    if (taken.ok) this.#started.push({ id: taken.hold.id, endsAtMs });
+    else this.#beyond.add(endsAtMs);
     if (!this.#purse.backstage.endsWithProcess) {
       this.#heartbeat ??= setInterval(() => this.#beat(), HEARTBEAT_MS).unref();
     }
   }
 
   stopped(): void {
-    if (this.#beyond > 0) {
-      this.#startBeyond(-1);
-      return;
-    }
     const nowMs = this.#spending.now();
+    if (this.#beyond.remove(nowMs)) return;
     let last = this.#started.pop();
     while (last !== undefined && last.endsAtMs <= nowMs) last = this.#started.pop();
     if (last !== undefined) this.#release(last);
@@ -135,7 +134,7 @@ export class EmbeddedDesk implements BudgetDesk {
   async close(): Promise<void> {
     this.#rest();
     for (const started of this.#started.splice(0)) this.#release(started);
-    this.#beyond = 0;
+    this.#beyond.clear();
   }
 
   #readStanding(changes: number): void {
@@ -145,14 +144,8 @@ export class EmbeddedDesk implements BudgetDesk {
     const { items } = this.#spending.store.readBalancesSync({ keys: [runningKey, dayKey] });
     const running = items.find(({ limit }) => limit === RUNNING_LIMIT)?.held ?? 0;
     const dayTokens = items.find(({ limit }) => limit === DAY_LIMIT)?.spent ?? 0;
-    this.#standing = { dayTokens, running: running + this.#beyond };
+    this.#standing = { dayTokens, running };
     this.#standingAt = { changes, dayKey };
-  }
-
-  /** Counts agents that have no slot: the ledger knows nothing of them, so what was read is void. */
-  #startBeyond(count: number): void {
-    this.#beyond += count;
-    this.#standingAt = { changes: Number.NaN, dayKey: '' };
   }
 
   /** The keys of now, once nobody dead is counted any more. */
@@ -175,12 +168,19 @@ export class EmbeddedDesk implements BudgetDesk {
   #firstTask(agentId: string): string | undefined {
     const known = this.#agents.get(agentId)?.taskId;
     if (known !== undefined && known !== '') return known;
+    // Who has used nothing has done nothing first: all the others need not be listed to see that.
+    if (this.#envelopeOf(agentId, this.#look().agentGroup) === undefined) return undefined;
     const first = this.agents().get(agentId)?.taskId;
     return first === '' ? undefined : first;
   }
 
+  #envelopeOf(agentId: string, agentGroup: string): Envelope | undefined {
+    const key = envelopeKey(agentGroup, [agentId]);
+    return this.#spending.store.readBalancesSync({ keys: [key] }).items[0];
+  }
+
   #slotTtlMs(leftMs: number): number {
-    return Math.max(1, Math.min(SLOT_TTL_MS, Math.ceil(leftMs)));
+    return Math.max(1, Math.min(slotTtlMs(this.#purse), Math.ceil(leftMs)));
   }
 
   /** Keeps the slots of agents that may still run. */

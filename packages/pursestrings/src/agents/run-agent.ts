@@ -7,8 +7,7 @@ import type { Denial, Denials } from '../denial.ts';
 import { type Labels, labelSet } from '../ledger/labels.ts';
 import type { Purse } from '../purse.ts';
 import type { Share } from '../share.ts';
-import { MAX_TTL_MS } from '../spend-options.ts';
-import { AgentSlot, SLOT_TTL_MS } from './agent-slot.ts';
+import { AgentSlot, slotTtlMs } from './agent-slot.ts';
 import { AgentTimeLimitError } from './errors.ts';
 
 /** Who is to run, for what, how long and with how much. */
@@ -163,11 +162,6 @@ async function spawn(
   // Whoever asked has ended meanwhile: nothing is to be begun any more.
   await slot.stop();
   throw slot.signal.reason;
-}
-
-/** A slot that nobody else can see needs no heartbeat: it ends with its process. */
-function slotTtlMs(purse: Purse): number {
-  return purse.backstage.endsWithProcess ? MAX_TTL_MS : SLOT_TTL_MS;
 }
 
 interface Refused {

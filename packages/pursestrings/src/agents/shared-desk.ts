@@ -6,6 +6,7 @@ import { isUnknown } from '../patience.ts';
 import type { Purse } from '../purse.ts';
 import { newId } from '../new-id.ts';
 import { HEARTBEAT_MS, SLOT_TTL_MS } from './agent-slot.ts';
+import { BeyondCap } from './beyond-cap.ts';
 import { BUDGET_LIMITS } from './budget.ts';
 import { addUsage, type BudgetDesk, type Usage } from './budget-desk.ts';
 import { usageAmounts, usageLabels } from './recording.ts';
@@ -62,8 +63,7 @@ export class SharedDesk implements BudgetDesk {
   /** Agents that were started here, and not stopped. */
   #startedHere = 0;
   #started: Started[] = [];
-  /** Agents that were started although no slot was free. */
-  #beyond = 0;
+  readonly #beyond = new BeyondCap();
   #beatAtMs = 0;
   #resolveAtMs = 0;
   #pauseMs = PAUSE_MS;
@@ -83,7 +83,7 @@ export class SharedDesk implements BudgetDesk {
   }
 
   get beyond(): number {
-    return this.#beyond;
+    return this.#beyond.countAt(performance.now());
   }
 
   prepared(): Promise<void> {
@@ -222,6 +222,8 @@ export class SharedDesk implements BudgetDesk {
   async #turn(): Promise<void> {
     try {
       await this.prepared();
+      // An agent's first task may have been recorded by others, or before this process began.
+      if (this.#age() > MAX_AGE_MS) await this.#read();
       await this.#write();
       await this.#beat();
       await this.#read();
@@ -278,15 +280,13 @@ export class SharedDesk implements BudgetDesk {
   async #start(): Promise<void> {
     const options = { ttlMs: SLOT_TTL_MS, tentative: true };
     const taken = await this.#purse.tryReserve({ slots: 1 }, {}, options);
-    if (!taken.ok) this.#beyond += 1;
-    else this.#started.push({ hold: taken.hold, endsAtMs: performance.now() + this.#maxTaskMs });
+    const endsAtMs = performance.now() + this.#maxTaskMs;
+    if (taken.ok) this.#started.push({ hold: taken.hold, endsAtMs });
+    else this.#beyond.add(endsAtMs);
   }
 
   async #stop(): Promise<void> {
-    if (this.#beyond > 0) {
-      this.#beyond -= 1;
-      return;
-    }
+    if (this.#beyond.remove(performance.now())) return;
     await this.#started.pop()?.hold.abandon();
   }
 
@@ -319,7 +319,7 @@ export class SharedDesk implements BudgetDesk {
     for (const balance of await this.#purse.backstage.balancesAtOnce({ limit: BUDGET_LIMITS })) {
       reader.add(balance);
     }
-    reader.running += this.#beyond;
+    reader.running += this.beyond;
     for (const said of this.#waiting) take(reader, said);
     this.#figures = reader;
     this.#readAtMs = begunMs;

@@ -1,4 +1,4 @@
-import type { Balance } from '../balance.ts';
+import { type Balance, type BalanceStatus, statusOf } from '../balance.ts';
 import {
   AGENT_LIMIT,
   DAY_LIMIT,
@@ -9,7 +9,7 @@ import {
 } from './budget.ts';
 
 /** How far the day's tokens are used: judged on the exact ratio, unrounded. */
-export type BudgetStatus = 'within_budget' | 'approaching_limit' | 'at_limit' | 'exceeded';
+export type BudgetStatus = BalanceStatus;
 
 /** What an agent has used in its life. */
 export interface AgentUsageSummary {
@@ -145,11 +145,4 @@ export function summaryOf(
 
 function percent(used: number, limit: number): number {
   return limit === 0 ? 100 : Math.round((used / limit) * 10_000) / 100;
-}
-
-function statusOf(used: number, limit: number): BudgetStatus {
-  const ratio = limit === 0 ? 1 : used / limit;
-  if (ratio >= 1) return 'exceeded';
-  if (ratio >= 0.95) return 'at_limit';
-  return ratio >= 0.8 ? 'approaching_limit' : 'within_budget';
 }

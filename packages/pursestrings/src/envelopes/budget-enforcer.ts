@@ -184,11 +184,11 @@ export class BudgetEnforcer implements AsyncDisposable {
 
   /**
    * Records what a commit really cost and gives the rest back: `release` and `record` in one step,
-   * between which nobody can take the capacity. Again with the same amount: the same transaction. After
+   * between which nobody can take the capacity. Said again in the same words: the same transaction. After
    * the commit was released or has expired, the cost is recorded all the same, for seven days.
    *
-   * @throws HoldNotFoundError for an id that is not known, ConflictError for another amount than is
-   *   recorded, InvalidAmountError, InvalidOptionError, StoreError
+   * @throws HoldNotFoundError for an id that is not known, ConflictError for another amount or another
+   *   description than is recorded, InvalidAmountError, InvalidOptionError, StoreError
    */
   settle(commitId: string, actual: number, description?: string): Transaction {
     checkAmount(actual);

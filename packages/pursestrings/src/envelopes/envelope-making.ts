@@ -1,6 +1,8 @@
 import { contended, MAX_PLANS } from '../asking.ts';
 import type { EmbeddedSpending } from '../embedded-spending.ts';
+import { InvalidOptionError } from '../errors.ts';
 import { newEnvelope } from '../ledger/envelope.ts';
+import { shown } from '../ledger/invalid.ts';
 import type { Limit } from '../ledger/limit.ts';
 import type { Line } from '../ledger/plan.ts';
 import {
@@ -47,10 +49,12 @@ export class EnvelopeMaking {
    * committed in its period, or replaced by one that begins with nothing.
    *
    * @returns the commits that have another form since.
+   * @throws InvalidOptionError for an id that the envelope of another category has.
    */
   make(config: EnvelopeConfig, adopt: boolean, ownId: string = newId()): readonly HoldRecord[] {
     const named = { ...config, id: config.id ?? ownId };
     for (let attempt = 0; attempt < MAX_PLANS; attempt += 1) {
+      if (config.id !== undefined) this.#checkFree(config.id, config.category);
       const standing = this.#shelf.find(config.category);
       const { revision } = this.#spending.rulebook.policy;
       if (standing === null) {
@@ -69,6 +73,16 @@ export class EnvelopeMaking {
 
   resume({ labels }: EnvelopeRule): void {
     this.#spending.unfreeze(labels.labels);
+  }
+
+  /** A storage keeps one envelope under an id: a second one would take the place of the first. */
+  #checkFree(id: string, category: string): void {
+    const other = this.#shelf.all().find((each) => each.id === id && each.category !== category);
+    if (other === undefined) return;
+    throw new InvalidOptionError(
+      `id ${shown(id)} is the envelope of category ${shown(other.category)}; ` +
+        `give the one of ${shown(category)} an id of its own`,
+    );
   }
 
   #addition({ id, category, limit, period }: NamedConfig): Edit {

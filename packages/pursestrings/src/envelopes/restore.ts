@@ -63,12 +63,18 @@ class RestoredEnvelopes {
     this.#nowMs = nowMs;
   }
 
-  /** What was spent counts if the period in which it was stored is still the one of now. */
-  add(rule: EnvelopeRule, { spent, periodStart }: StoredEnvelope): void {
+  /**
+   * What was spent counts if the period in which it was stored is not over. One that has not begun was
+   * begun by a clock that is ahead of this one: it counts now, and when it comes.
+   */
+  add(rule: EnvelopeRule, stored: StoredEnvelope): void {
     const { findWindow } = rule.rule;
     const window = findWindow(this.#nowMs);
-    const isCurrent = findWindow(periodStart.getTime()).key === window.key;
-    this.#in(rule, window, isCurrent ? stepsUp(spent, rule.unit, MAX_ENVELOPE_STEPS) : 0);
+    const spentIn = findWindow(stored.periodStart.getTime());
+    const spent = stepsUp(stored.spent, rule.unit, MAX_ENVELOPE_STEPS);
+    const isOver = spentIn.startMs < window.startMs;
+    this.#in(rule, window, isOver ? 0 : spent);
+    if (!isOver) this.#in(rule, spentIn, spent);
   }
 
   /** The envelope that a commit was taken from; `null` for one that was replaced since. */

@@ -59,7 +59,9 @@ export class StorageMirror implements LedgerWatcher {
 
   recorded(transaction: Transaction): void {
     this.envelopeChanged(transaction.category);
-    const stored = { ...transaction, ...this.#named(transaction) };
+    // The caller has the date too, before it is written.
+    const timestamp = new Date(transaction.timestamp);
+    const stored = { ...transaction, ...this.#named(transaction), timestamp };
     this.#write('a transaction', () => this.#storage.saveTransaction(stored));
   }
 

@@ -2,12 +2,21 @@ import {
   type DynamicModule,
   type FactoryProvider,
   Inject,
+  type InjectionToken,
   Module,
   type ModuleMetadata,
   type Provider,
+  type Type,
 } from '@nestjs/common';
 import type { UsageBudget } from '../agents/index.ts';
-import { type Clock, type LedgerStore, type Limit, openPurse, type Purse } from '../index.ts';
+import {
+  type Clock,
+  InvalidOptionError,
+  type LedgerStore,
+  type Limit,
+  openPurse,
+  type Purse,
+} from '../index.ts';
 import { BudgetHealthIndicator } from './budget-health.ts';
 import { BudgetService, type BudgetSetup } from './budget-service.ts';
 import { BudgetGuard } from './requires-budget.ts';
@@ -36,12 +45,36 @@ export interface BudgetModuleOptions {
   readonly isGlobal?: boolean;
 }
 
-/** How the module is imported with options that are made by a factory. */
+/**
+ * Makes the options of the module, as a provider that may have others injected.
+ *
+ * @example
+ * ```ts
+ * import { BudgetModule, type BudgetModuleOptions, type BudgetOptionsFactory } from 'pursestrings/nestjs';
+ *
+ * class BudgetSettings implements BudgetOptionsFactory {
+ *   createBudgetOptions(): BudgetModuleOptions {
+ *     return { budget: { maxConcurrentAgents: 4 } };
+ *   }
+ * }
+ * BudgetModule.forRootAsync({ useClass: BudgetSettings });
+ * ```
+ */
+export interface BudgetOptionsFactory {
+  createBudgetOptions(): BudgetModuleOptions | Promise<BudgetModuleOptions>;
+}
+
+/** How the module is imported with options that are made later: in one of three ways. */
 export interface BudgetModuleAsyncOptions extends Pick<ModuleMetadata, 'imports'> {
+  /** What `useFactory` is given. */
   readonly inject?: FactoryProvider['inject'];
   // A factory takes whatever its `inject` names.
   // oxlint-disable-next-line typescript/no-explicit-any
-  readonly useFactory: (...parts: any[]) => BudgetModuleOptions | Promise<BudgetModuleOptions>;
+  readonly useFactory?: (...parts: any[]) => BudgetModuleOptions | Promise<BudgetModuleOptions>;
+  /** A class that makes them, provided by the module itself. */
+  readonly useClass?: Type<BudgetOptionsFactory>;
+  /** A provider that makes them, of one of the `imports`. */
+  readonly useExisting?: InjectionToken<BudgetOptionsFactory>;
   /** Provides the service to every module. Default `false`. */
   readonly isGlobal?: boolean;
 }
@@ -72,17 +105,47 @@ export class BudgetModule {
     });
   }
 
-  /** Imports the module with options that a factory makes, of whatever it is given by `inject`. */
+  /**
+   * Imports the module with options that are made when the application starts.
+   *
+   * @throws InvalidOptionError when nothing is named that makes them.
+   */
   static forRootAsync(options: BudgetModuleAsyncOptions): DynamicModule {
-    const { imports = [], inject = [], isGlobal = false, useFactory } = options;
-    const given: Provider = { provide: BUDGET_OPTIONS, inject, useFactory };
+    const { imports = [], isGlobal = false } = options;
     const setup: Provider = {
       provide: BUDGET_SETUP,
       inject: [BUDGET_OPTIONS],
       useFactory: setupOf,
     };
-    return { module: BudgetModule, global: isGlobal, imports, providers: [given, setup] };
+    return {
+      module: BudgetModule,
+      global: isGlobal,
+      imports,
+      providers: [...madeBy(options), setup],
+    };
   }
+}
+
+/** The provider of the options, and of the class that makes them. */
+function madeBy({
+  inject = [],
+  useClass,
+  useExisting,
+  useFactory,
+}: BudgetModuleAsyncOptions): Provider[] {
+  if (useFactory !== undefined) return [{ provide: BUDGET_OPTIONS, inject, useFactory }];
+  const maker = useExisting ?? useClass;
+  if (maker === undefined) {
+    throw new InvalidOptionError(
+      'forRootAsync() is told of nothing that makes its options; name a useFactory, useClass or useExisting',
+    );
+  }
+  const made: Provider = {
+    provide: BUDGET_OPTIONS,
+    inject: [maker],
+    useFactory: (factory: BudgetOptionsFactory) => factory.createBudgetOptions(),
+  };
+  return useClass === undefined ? [made] : [useClass, made];
 }
 
 /**

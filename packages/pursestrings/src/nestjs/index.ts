@@ -17,6 +17,7 @@ export {
   BudgetModule,
   type BudgetModuleAsyncOptions,
   type BudgetModuleOptions,
+  type BudgetOptionsFactory,
   InjectPurse,
 } from './budget-module.ts';
 export { BudgetService, type BudgetSetup } from './budget-service.ts';

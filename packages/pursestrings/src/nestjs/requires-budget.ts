@@ -120,15 +120,17 @@ function paymentRequired(exceeded: BudgetExceededError): HttpException {
   const body = {
     statusCode: PAYMENT_REQUIRED,
     error: 'Payment Required',
-    message: exceeded.message,
-    denial: shownDenial(exceeded.denial),
+    ...told(exceeded.denial),
   };
   return new HttpException(body, PAYMENT_REQUIRED, { cause: exceeded });
 }
 
-/** What a client may know of a denial: not whose money it is. */
-function shownDenial({ reason, limit, unit, requested, available, resetsAt }: Denial): object {
-  return { reason, limit, unit, requested, available, resetsAt };
+/** What a client may know of a denial: not whose money it is, which the error's own message names. */
+function told({ reason, limit, unit, requested, available, resetsAt }: Denial): object {
+  return {
+    message: `Budget exceeded: ${requested} ${unit} asked, ${available} left`,
+    denial: { reason, limit, unit, requested, available, resetsAt },
+  };
 }
 
 Injectable()(BudgetGuard);

@@ -104,6 +104,17 @@ describe('the interface', () => {
     expect(summary.dailyUsagePercent).toBe(Math.round(used / 10) / 100);
   });
 
+  it('judges the status on the exact ratio, also where a division would round it', () => {
+    const service = makeService({ dailyTokenLimit: Number.MAX_SAFE_INTEGER });
+    // The last whole number below 95 %: divided, it comes out as 0.95.
+    const used = 8_556_839_292_003_936;
+    for (let count = 0; count < 16; count += 1) service.recordUsage('a', 't', used / 16, 0);
+    service.recordUsage('a', 't', 5, 0);
+    expect(service.getUsageSummary().budgetStatus).toBe('approaching_limit');
+    service.recordUsage('a', 't', 1, 0);
+    expect(service.getUsageSummary().budgetStatus).toBe('at_limit');
+  });
+
   it('gives its reasons in these words, concurrency first', () => {
     const service = makeService({ dailyTokenLimit: 1000, maxConcurrentAgents: 2 });
     expect(service.canSpawnAgent()).toEqual({ allowed: true });
@@ -134,6 +145,17 @@ describe('the interface', () => {
     service.agentStarted();
     expect(service.getUsageSummary().activeAgents).toBe(1);
   });
+
+  it.each([1 / 3, 0.000_001, '1e9'])(
+    'counts agents whose tasks may take %s minutes',
+    async (most) => {
+      const service = makeService({ maxTaskDurationMinutes: most }, { clock: manualClock() });
+      service.agentStarted();
+      expect(service.getUsageSummary().activeAgents).toBe(1);
+      const spawned = await service.trySpawn({ agentId: 'a', taskId: '' });
+      expect(spawned.allowed).toBe(true);
+    },
+  );
 
   it('is over budget from the limit on, in the life of an agent', async () => {
     const clock = manualClock('2026-05-01T12:00:00Z');
@@ -268,6 +290,21 @@ describe('what goes wrong with others', () => {
     expect(service.getUsageSummary().activeAgents).toBe(0);
   });
 
+  it('nor one that was started past the cap, its place', async () => {
+    const clock = manualClock();
+    const service = makeService({ maxConcurrentAgents: 1 }, { clock });
+    for (let count = 0; count < 3; count += 1) service.agentStarted();
+    clock.advance(60 * 60_000);
+    service.agentStarted();
+    expect(service.getUsageSummary().activeAgents).toBe(4);
+    clock.advance(60 * 60_000);
+    expect(service.getUsageSummary().activeAgents).toBe(1);
+    expect((await service.summary()).activeAgents).toBe(1);
+    service.agentStopped();
+    service.agentStopped();
+    expect(service.canSpawnAgent().allowed).toBe(true);
+  });
+
   it('the day begins at midnight in the zone that was named', () => {
     const clock = manualClock('2026-05-01T14:59:59.999Z');
     const tokyo = makeService({}, { clock, timeZone: 'Asia/Tokyo' });
@@ -331,6 +368,11 @@ describe('what goes wrong with others', () => {
       service.getUsageSummary();
     }
     expect(reads).toEqual([]);
+    // The first word of an agent, after something else has changed, does not list all the others.
+    service.agentStarted();
+    reads.length = 0;
+    service.recordUsage('new', 't', 1, 1);
+    expect(reads).toEqual(['readBalancesSync:0']);
   });
 
   it('a limit of 0 denies, and the summary says so', async () => {

@@ -45,6 +45,19 @@ async function serviceOn(store: LedgerStore, budget = BUDGET): Promise<BudgetSer
 }
 
 describe.each(['redis', 'postgres'])('one budget for many processes on %s', (kind) => {
+  it("keeps an agent's first task, also when others come before anything was read", async () => {
+    const store = await sameStore(kind);
+    const one = makeService(BUDGET, { purse: await makePurse({ store: store() }) });
+    one.recordUsage('a', 't3', 1, 1);
+    one.recordUsage('a', 't2', 1, 1);
+    await one.flush();
+    const two = makeService(BUDGET, { purse: await makePurse({ store: store() }) });
+    two.recordUsage('a', 't1', 1, 1);
+    expect((await two.summary()).agentUsage).toMatchObject([
+      { agentId: 'a', taskId: 't3', totalTokens: 6 },
+    ]);
+  });
+
   it('counts what all of them say: here at once, elsewhere a moment later', async () => {
     const store = await sameStore(kind);
     const [one, two] = [await serviceOn(store()), await serviceOn(store())];

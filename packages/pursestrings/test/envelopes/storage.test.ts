@@ -71,6 +71,35 @@ describe('a storage of the user', () => {
     expect(after.utilization('llm')).toMatchObject({ spent: 0, committed: 4 });
   });
 
+  it('written by a clock that is ahead counts now, and when its period begins', async () => {
+    const database: Database = new Map();
+    const config = { clock: manualClock('2026-01-01T10:00:02Z') };
+    const ahead = await BudgetEnforcer.open(config, new JsonStorage(database));
+    ahead.createEnvelope(LLM);
+    ahead.record('llm', 7);
+    await ahead.flush();
+    const clock = manualClock('2026-01-01T10:00:00Z');
+    const enforcer = await BudgetEnforcer.open({ clock }, new JsonStorage(database));
+    expect(enforcer.check('llm', 4).permitted).toBe(false);
+    clock.advance(2000);
+    expect(enforcer.utilization('llm')).toMatchObject({ spent: 7, available: 3 });
+    clock.advance(DAY_MS);
+    expect(enforcer.utilization('llm').spent).toBe(0);
+  });
+
+  it('keeps one envelope under an id: one of another category is refused it', async () => {
+    const database: Database = new Map();
+    const before = await BudgetEnforcer.open({}, new JsonStorage(database));
+    before.createEnvelope({ ...LLM, id: 'e-1' });
+    before.record('llm', 4);
+    const taken = () => before.createEnvelope({ ...LLM, category: 'web', id: 'e-1' });
+    expect(taken).toThrow('id "e-1" is the envelope of category "llm"');
+    expect(before.check('web', 1).reason).toBe('no_envelope');
+    await before.flush();
+    const after = await BudgetEnforcer.open({}, new JsonStorage(database));
+    expect(after.listEnvelopes()).toMatchObject([{ id: 'e-1', category: 'llm', spent: 4 }]);
+  });
+
   it('is adopted by the first createEnvelope, under the limit and period given then', async () => {
     const clock = manualClock();
     const database: Database = new Map();
@@ -285,6 +314,19 @@ describe('writes', () => {
       'saveTransaction',
       'deleteCommit',
     ]);
+  });
+
+  it('keep what was recorded, whatever the caller does to the answer', async () => {
+    const database: Database = new Map();
+    const enforcer = await BudgetEnforcer.open(
+      { clock: manualClock(5) },
+      new JsonStorage(database),
+    );
+    enforcer.createEnvelope(LLM);
+    enforcer.record('llm', 1).timestamp.setTime(0);
+    await enforcer.flush();
+    const [stored] = await new JsonStorage(database).listTransactions();
+    expect(new Date(stored?.timestamp ?? 0).getTime()).toBe(5);
   });
 
   it('that fail close the enforcer, and flush reports them until the storage is mended', async () => {

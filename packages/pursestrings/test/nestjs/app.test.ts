@@ -64,9 +64,11 @@ it('an application of decorators is injected, refuses with 402, and goes on coun
     body: {
       statusCode: 402,
       error: 'Payment Required',
+      message: 'Budget exceeded: 100 tokens asked, 50 left',
       denial: { limit: 'agents-each', unit: 'tokens', requested: 100, available: 50 },
     },
   });
+  expect(JSON.stringify(refused.body)).not.toContain('agent=a');
   expect((await before.ask('POST', '/work?agent=b')).status).toBe(201);
   const spent = await before.ask('POST', '/spend?tokens=451');
   expect(spent).toMatchObject({

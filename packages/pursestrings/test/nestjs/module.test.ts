@@ -7,6 +7,8 @@ import { openPurse, type Purse, StoreError } from '../../src/index.ts';
 import {
   BudgetHealthIndicator,
   BudgetModule,
+  type BudgetModuleOptions,
+  type BudgetOptionsFactory,
   BudgetService,
   DEFAULT_BUDGET,
   PURSE,
@@ -136,6 +138,30 @@ describe('the purse', () => {
     expect(app.get(PURSE)).toBe(purse);
     await app.close();
     expect(await purse.check({ slots: 10 })).toMatchObject({ allowed: true });
+  });
+
+  it('comes from a class that makes the options, of its own or of another module', async () => {
+    class Settings implements BudgetOptionsFactory {
+      readonly config: ConfigService;
+      constructor(config: ConfigService) {
+        this.config = config;
+      }
+      async createBudgetOptions(): Promise<BudgetModuleOptions> {
+        const daily = this.config.getOrThrow<number>('orchestrator.budget.dailyTokenLimit');
+        return { budget: { dailyTokenLimit: daily + 1 } };
+      }
+    }
+    Reflect.defineMetadata('design:paramtypes', [ConfigService], Settings);
+    const config = ConfigModule.forRoot({ load, ignoreEnvFile: true });
+    const own = BudgetModule.forRootAsync({ imports: [config], useClass: Settings });
+    const first = await open({ imports: [own] });
+    expect(first.get(BudgetService).getBudget().dailyTokenLimit).toBe(78);
+    class SettingsModule {}
+    Module({ imports: [config], providers: [Settings], exports: [Settings] })(SettingsModule);
+    const other = BudgetModule.forRootAsync({ imports: [SettingsModule], useExisting: Settings });
+    const second = await open({ imports: [other] });
+    expect(second.get(BudgetService).getBudget().dailyTokenLimit).toBe(78);
+    expect(() => BudgetModule.forRootAsync({})).toThrow(/name a useFactory, useClass/);
   });
 
   it('comes from a factory that is injected, with a store that was opened elsewhere', async () => {
