@@ -22,24 +22,18 @@ export class DrawnHolds implements HoldKeeper {
     return this.#holds.units;
   }
 
-  async settle(
-    record: HoldRecord,
-    actual: Amounts | undefined,
-    options: SettleOptions,
-  ): Promise<Charge> {
-    const charge = await this.#holds.settle(record, actual, options);
-    await this.#giveBack(record, actualAmounts(record, settleSteps(actual, this.units)));
-    return charge;
+  settle(record: HoldRecord, actual: Amounts | undefined, options: SettleOptions): Promise<Charge> {
+    const spent = (): StepAmounts => actualAmounts(record, settleSteps(actual, this.units));
+    return this.#resolving(record, spent).settle(record, actual, options);
   }
 
-  async settleUnresolved(record: HoldRecord): Promise<void> {
-    await this.#holds.settleUnresolved(record);
-    await this.#giveBack(record, actualAmounts(record, NONE));
+  settleUnresolved(record: HoldRecord): Promise<void> {
+    const spent = (): StepAmounts => actualAmounts(record, NONE);
+    return this.#resolving(record, spent).settleUnresolved(record);
   }
 
-  async release(record: HoldRecord): Promise<void> {
-    await this.#holds.release(record);
-    await this.#giveBack(record, NONE);
+  release(record: HoldRecord): Promise<void> {
+    return this.#resolving(record, () => NONE).release(record);
   }
 
   extend(record: HoldRecord, ttlMs: number): Promise<number> {
@@ -68,9 +62,9 @@ export class DrawnHolds implements HoldKeeper {
     this.#holds.failed(error);
   }
 
-  /** The spend is recorded: what becomes of the share afterwards must not fail its caller. */
-  async #giveBack(record: HoldRecord, actual: StepAmounts): Promise<void> {
-    await this.#share.resolved(record.id, actual).catch((error: unknown) => this.failed(error));
+  /** Resolves a hold together with its share: what it did not spend is free at no moment. */
+  #resolving({ id }: HoldRecord, spent: () => StepAmounts): HoldDesk {
+    return this.#holds.through((plan) => this.#share.resolve(id, spent(), plan));
   }
 }
 

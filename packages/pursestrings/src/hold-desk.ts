@@ -30,7 +30,7 @@ import type { TrackedHolds } from './untracked-holds.ts';
 
 /** What a desk works with. */
 export interface HoldDeskContext {
-  readonly asking: Asking;
+  readonly asking: Pick<Asking, 'ask'>;
   readonly desk: PolicyDesk;
   readonly operations: SpendOperations;
   readonly charging: Charging;
@@ -48,6 +48,11 @@ export class HoldDesk implements TrackedHolds {
 
   constructor(context: HoldDeskContext) {
     this.#context = context;
+  }
+
+  /** The same desk, whose operations are asked in another way. */
+  through(ask: Asking['ask']): HoldDesk {
+    return new HoldDesk({ ...this.#context, asking: { ask } });
   }
 
   get units(): Units {

@@ -154,15 +154,21 @@ export class Share {
     });
   }
 
-  /** A hold that was cut out of the share was resolved; `actual` is what it spent. */
-  async resolved(id: string, actual: StepAmounts): Promise<void> {
-    await this.#inTurn(async () => {
+  /**
+   * Resolves a hold that was cut out of the share, and sets aside what it did not spend: one step, so
+   * that nobody else takes that in between.
+   *
+   * @param actual What it spent.
+   */
+  resolve(id: string, actual: StepAmounts, plan: PlanOperation): Promise<Answer> {
+    return this.#inTurn(async () => {
       const cut = this.#drawn.get(id);
-      if (cut === undefined) return;
-      this.#drawn.delete(id);
-      this.#giveBack(minus(cut, stepsOf(actual)));
-      this.#take(minus(stepsOf(actual.filter(({ unit }) => this.#left.has(unit))), cut));
+      if (cut === undefined || this.#closed) return this.#desk.asking.ask(plan);
+      const back = minus(cut, stepsOf(actual));
+      const [answer] = await this.#exchange([plan], plus(this.#aside, back));
+      if (answer?.kind !== 'conflict') this.#noteSpent(id, cut, actual);
       await this.#settleBalance();
+      return answer as Answer;
     });
   }
 
@@ -177,8 +183,13 @@ export class Share {
   /** Takes notice of a hold that expired, if it was one of these. */
   expired({ hold, charge }: Expiry): void {
     if (!this.#drawn.has(hold.id)) return;
+    const noted = this.#inTurn(async () => {
+      const cut = this.#drawn.get(hold.id);
+      if (cut !== undefined) this.#noteSpent(hold.id, cut, charge?.amounts ?? NONE);
+      await this.#settleBalance();
+    });
     // A failure here leaves less set aside, and is tried again with the next spend.
-    void this.resolved(hold.id, charge?.amounts ?? NONE).catch(() => undefined);
+    void noted.catch(() => undefined);
   }
 
   /** Keeps the money set aside for another while. */
@@ -293,6 +304,13 @@ export class Share {
       refusal: plan.freeze === undefined ? null : 'frozen',
       tentative: true,
     };
+  }
+
+  /** A hold that was cut out of the share is resolved: what is left changes by what it spent. */
+  #noteSpent(id: string, cut: Steps, actual: StepAmounts): void {
+    this.#drawn.delete(id);
+    this.#giveBack(minus(cut, stepsOf(actual)));
+    this.#take(minus(stepsOf(actual.filter(({ unit }) => this.#left.has(unit))), cut));
   }
 
   #take(steps: Steps): void {
