@@ -81,10 +81,12 @@ it('a role that may only spend has the right to what spends and reads, and to no
     'read_envelopes',
     'read_holds',
     'read_journal',
+    'read_note',
     'read_policy',
     'read_total_rows',
     'read_totals',
     'schema_version',
+    'write_note',
   ]);
   const reachable = await ask(
     `SELECT relname FROM pg_class WHERE relnamespace = '${schema}'::regnamespace AND relkind IN ('r', 'S')
