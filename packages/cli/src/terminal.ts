@@ -12,6 +12,13 @@ export interface Terminal {
   write(bytes: Uint8Array): void;
   /** Waits until whoever reads the answer has taken what was printed, where that is to be waited for. */
   printed?(): Promise<void>;
+  /**
+   * Prints, and waits until it was taken: for an answer that means something only as a whole. From
+   * then on a reader who leaves does not end the process.
+   *
+   * @throws what stdout says when the reader has left.
+   */
+  deliver?(text: string): Promise<void>;
   /** Writes to stderr: remarks that are not part of the answer. */
   note(text: string): void;
   /** Colours text when stdout is a terminal and NO_COLOR is not set; else returns it as it is. */
@@ -28,15 +35,22 @@ export interface Terminal {
 export function processTerminal(): Terminal {
   const { stdout, stderr, env } = process;
   const coloured = stdout.isTTY && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
+  let delivering = false;
   // A reader such as `head` may leave early: that is its right, and no failure of ours.
   stdout.on('error', (error: NodeJS.ErrnoException) => {
-    process.exit(error.code === 'EPIPE' ? 0 : 2);
+    if (!delivering) process.exit(error.code === 'EPIPE' ? 0 : 2);
   });
   return {
     print: (text) => void stdout.write(`${text}\n`),
     write: (bytes) => void stdout.write(bytes),
     printed: async () => {
       if (stdout.writableNeedDrain) await once(stdout, 'drain');
+    },
+    deliver: (text) => {
+      delivering = true;
+      return new Promise((resolve, reject) => {
+        stdout.write(`${text}\n`, (error) => (error ? reject(error) : resolve()));
+      });
     },
     note: (text) => void stderr.write(`${text}\n`),
     paint: (colour, text) => (coloured ? styleText(colour, text, { validateStream: false }) : text),

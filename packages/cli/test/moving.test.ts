@@ -1,5 +1,6 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -46,6 +47,19 @@ async function viewOf(store: string, ledger = 'default'): Promise<unknown> {
 }
 
 describe('purse export and purse import', () => {
+  test('thaw a ledger whose export nobody reads to its end', async () => {
+    const { from } = await places();
+    const child = spawn(process.execPath, [BIN, 'export', '--store', from]);
+    child.stdout.destroy();
+    let said = '';
+    child.stderr.on('data', (data: Buffer) => (said += data.toString()));
+    expect(await once(child, 'close')).toEqual([2, null]);
+    expect(said).toMatch(/^purse: Whoever reads the export left before its end/);
+    const old = await openPurse({ store: from });
+    await (await old.reserve({ usd: 1 })).release();
+    await old.close();
+  });
+
   test('carry a ledger from one file to another, exactly', async () => {
     const { from, to, file } = await places();
     const before = await viewOf(from);

@@ -71,10 +71,22 @@ async function print(terminal: Terminal, lines: AsyncIterable<string>): Promise<
   let last = '';
   for await (const line of lines) {
     last = line;
-    terminal.print(line);
-    await terminal.printed?.();
+    await deliver(terminal, line);
   }
   return JSON.parse(last) as Counts;
+}
+
+/** Thrown on, what goes wrong here breaks the export off, and so its freeze is lifted. */
+async function deliver(terminal: Terminal, line: string): Promise<void> {
+  if (terminal.deliver === undefined) return terminal.print(line);
+  try {
+    await terminal.deliver(line);
+  } catch (cause) {
+    throw new InputError(
+      'Whoever reads the export left before its end, so the ledger has not moved; export it again.',
+      { code: 'EXPORT_CUT', cause },
+    );
+  }
 }
 
 /** Writes a file whole and safe on the disk, or leaves none. */

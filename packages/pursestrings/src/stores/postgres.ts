@@ -45,6 +45,7 @@ import type {
   Retention,
   TotalsQuery,
 } from './store.ts';
+import { untilAborted } from './until-aborted.ts';
 
 export type { PgClient, PgPool, PostgresClient, PostgresJs } from './postgres/connection.ts';
 
@@ -280,7 +281,7 @@ class PostgresStore implements LedgerStore {
       const store = new PostgresStore(ledger, this.#options, this.#database, this.#waiting);
       // Counts of denials are best effort: a server that is gone, or says nothing, ends them.
       const signal = AbortSignal.timeout(LAST_COUNTS_MS);
-      await store.#apply([], true, signal).catch(() => undefined);
+      await untilAborted(store.#apply([], true, signal), signal).catch(() => undefined);
     }
     await this.#database.close();
   }

@@ -287,6 +287,41 @@ it('says that it was closed, and leaves the client of its caller open', async ()
   expect(await ask('SELECT 1 AS one')).toEqual([{ one: 1 }]);
 });
 
+it('closes although the server says nothing, and its client waits for ever', async () => {
+  const schema = await migratedSchema();
+  const pool = makePool();
+  let hangs = false;
+  const hanging: PgPool = {
+    connect: () => (hangs ? new Promise(() => undefined) : pool.connect()),
+    query: (statement) => pool.query(statement),
+    end: () => Promise.resolve(),
+  };
+  const store = postgres(hanging, { schema });
+  const purse = await openPurse({ store, limits: LIMITS });
+  await purse.charge({ usd: 1 });
+  // A denial waits to be counted, and the count is not worth waiting for.
+  await expect(purse.reserve({ usd: 5000 })).rejects.toMatchObject({ code: 'BUDGET_EXCEEDED' });
+  hangs = true;
+  await store.close();
+  await expect(store.apply([])).rejects.toMatchObject({ failure: 'closed' });
+});
+
+it('a refusal that nobody expected is a StoreError that says what was refused', async () => {
+  await expect(migrate(url, { spender: 'nobody_of_that_name' })).rejects.toMatchObject({
+    failure: 'misconfigured',
+    message: expect.stringContaining('role "nobody_of_that_name" does not exist') as string,
+  });
+  await expect(migrate(url, { schema: 'select' })).rejects.toMatchObject({
+    code: 'STORE_UNAVAILABLE',
+    failure: 'misconfigured',
+    message: expect.stringContaining('syntax error at or near "select"') as string,
+  });
+});
+
+it('refuses a single client, for a store needs several connections', () => {
+  expect(() => postgres(new pg.Client(url) as never)).toThrow(/a Pool of the package 'pg'/);
+});
+
 it('lets no idle connection that breaks end the process, however many stores a pool has', async () => {
   const pool = new pg.Pool({ connectionString: url });
   onTestFinished(() => pool.end());

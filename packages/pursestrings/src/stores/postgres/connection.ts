@@ -90,7 +90,9 @@ export function connectionOf(client: unknown, own: boolean): PostgresConnection 
     typeof client === 'object' &&
     client !== null &&
     has(client, 'connect') &&
-    has(client, 'query')
+    has(client, 'query') &&
+    // A single Client of `pg` has these too, and no connections to set aside.
+    !has(client, 'escapeLiteral')
   ) {
     return new PgConnection(client as PgPool, own);
   }

@@ -19,6 +19,7 @@ const MEANINGS: ReadonlyMap<string, Meaning> = new Map([
   ['25006', unavailable('read_only', 'is read-only, as a standby is; nothing was written', true)],
   ['28', unavailable('misconfigured', 'refuses the login: check user and password')],
   ['3D000', unavailable('misconfigured', 'has no database of that name: check the URL')],
+  ['42704', unavailable('misconfigured', 'knows no role of that name: create it first')],
   [
     '42501',
     unavailable(
@@ -46,6 +47,9 @@ const MEANINGS: ReadonlyMap<string, Meaning> = new Map([
   ['XX001', corrupt('holds a corrupt page; restore it from a backup')],
   ['XX002', corrupt('holds a corrupt index; restore it from a backup')],
 ]);
+
+/** A refused statement has written nothing, whatever it was refused for. */
+const UNEXPECTED = unavailable('misconfigured', 'refused a statement; nothing was written');
 
 function unavailable(failure: StoreFailure, says: string, retryable = false): Meaning {
   return { code: 'STORE_UNAVAILABLE', failure, says, retryable };
@@ -112,8 +116,7 @@ export function storeFailure(error: unknown, asked: Asked): unknown {
   if (PurseError.isInstance(error)) return error;
   if (error instanceof NotSent) return notSent(error.cause);
   const code = codeOf(error);
-  const meaning = isSqlState(error, code) ? meaningOf(code) : undefined;
-  if (meaning !== undefined) return storeError(meaning, error);
+  if (isSqlState(error, code)) return storeError(meaningOf(code) ?? UNEXPECTED, error);
   if (CUT_OFF.has(code) || LOST.has(code) || isLostConnection(error)) return lost(error, asked);
   if (NEVER_SENT.has(code)) return notSent(error);
   return error;
