@@ -91,8 +91,8 @@ class StorageBacking implements Backing {
   }
 
   get problem(): StoreError | null {
-    if (this.isLoaded) return this.#mirror.problem;
-    return this.#loadFailure ?? stillLoading();
+    if (this.#loadFailure !== null) return this.#loadFailure;
+    return this.isLoaded ? this.#mirror.problem : stillLoading();
   }
 
   whenLoaded(work: () => void): void {

@@ -13,13 +13,6 @@ function everythingOf(enforcer: BudgetEnforcer): unknown {
   return { envelopes: enforcer.listEnvelopes(), transactions: enforcer.getTransactions() };
 }
 
-/** A promise that is settled by hand. */
-function gate(): { readonly opened: Promise<void>; open(): void } {
-  let open = (): void => undefined;
-  const opened = new Promise<void>((resolve) => (open = resolve));
-  return { opened, open: () => open() };
-}
-
 describe('a storage of the user', () => {
   it('outlives the process: balances, commits and history are as they were', async () => {
     const clock = manualClock();
@@ -236,54 +229,6 @@ describe('a storage of the user', () => {
       }),
     );
     await expect(BudgetEnforcer.open({}, new JsonStorage(data))).rejects.toThrow(message);
-  });
-});
-
-describe('a storage that is being loaded', () => {
-  it('permits nothing and records nothing until it is', async () => {
-    const database: Database = new Map();
-    const before = await BudgetEnforcer.open({}, new JsonStorage(database));
-    before.createEnvelope(LLM);
-    before.record('llm', 9);
-    const { commitId } = before.commit('llm', 1);
-    await before.flush();
-
-    const { opened, open } = gate();
-    const enforcer = new BudgetEnforcer({}, new JsonStorage(database, () => opened));
-    expect(enforcer.createEnvelope({ ...LLM, limit: 12 })).toMatchObject({ limit: 12, spent: 0 });
-    const refused = { permitted: false, available: 0, reason: 'suspended', requested: 1 };
-    expect(enforcer.check('llm', 1)).toMatchObject({ ...refused, error: expect.any(StoreError) });
-    expect(enforcer.commit('llm', 1)).toMatchObject({ ...refused, commitId: null });
-    expect(() => enforcer.record('llm', 1)).toThrow(/await ready\(\)/);
-    expect(() => enforcer.settle('x', 1)).toThrow(/await ready\(\)/);
-    expect(() => enforcer.utilization('llm')).toThrow(/await ready\(\)/);
-    expect(() => enforcer.listEnvelopes()).toThrow(/await ready\(\)/);
-    expect(() => enforcer.check('llm', -1)).toThrow(/negative/);
-    enforcer.release(String(commitId));
-    open();
-    await enforcer.ready();
-    expect(enforcer.listEnvelopes()).toMatchObject([{ limit: 12, spent: 9, committed: 0 }]);
-    expect(enforcer.check('llm', 3).permitted).toBe(true);
-    enforcer.createEnvelope(LLM);
-    expect(enforcer.utilization('llm')).toMatchObject({ limit: 10, spent: 0 });
-  });
-
-  it('and cannot be keeps refusing, says so, and is tried again when it is asked for', async () => {
-    let broken = true;
-    const storage = new JsonStorage(new Map(), () => {
-      if (broken) throw new Error('connection refused to secret@host');
-    });
-    const enforcer = new BudgetEnforcer({}, storage);
-    enforcer.createEnvelope(LLM);
-    await expect(enforcer.ready()).rejects.toThrow(/could not be loaded/);
-    await expect(enforcer.ready()).rejects.not.toThrow(/secret/);
-    await expect(BudgetEnforcer.open({}, storage)).rejects.toThrow(StoreError);
-    await expect(enforcer.flush()).rejects.toThrow(StoreError);
-    expect(enforcer.check('llm', 1)).toMatchObject({ permitted: false });
-    expect(() => enforcer.record('llm', 1)).toThrow(/could not be loaded/);
-    broken = false;
-    await enforcer.ready();
-    expect(enforcer.check('llm', 1).permitted).toBe(true);
   });
 });
 
