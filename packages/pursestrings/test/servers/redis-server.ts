@@ -178,7 +178,7 @@ function startSentinel(name: string, primaryPort: number): Promise<RedisProcess>
       `dir ${directory}`,
       `sentinel monitor ${name} ${HOST} ${primaryPort} 2`,
       `sentinel down-after-milliseconds ${name} 800`,
-      `sentinel failover-timeout ${name} 5000`,
+      `sentinel failover-timeout ${name} 2000`,
     ];
     writeFileSync(file, `${settings.join('\n')}\n`);
     return [file, '--sentinel'];
