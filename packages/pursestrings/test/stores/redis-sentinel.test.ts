@@ -25,6 +25,9 @@ afterAll(async () => {
   await group.stop();
 });
 
+/** Sentinels may vote more than once before they agree, and wait between two votes. */
+const ELECTION = { retryForMs: 90_000 };
+
 describe('a primary that Sentinels watch, killed while money is spent', () => {
   it.each([
     ['redis', nodeRedis],
@@ -34,15 +37,20 @@ describe('a primary that Sentinels watch, killed while money is spent', () => {
     async (name, client) => {
       const store = redis(client, { prefix: name, replicas: { wait: 1, timeoutMs: 500 } });
       const primary = group.primary();
-      const spent = await spendUntil(store, name, async (purse) => {
-        await sleep(500);
-        await primary.kill();
-        await until(() => group.primary() !== primary);
-        // Nobody brings the killed one back: spending goes on by itself.
-        const { id } = await purse.charge({ usd: 0.01 }, {}, { id: `after-0-0-1` });
-        expect(id).toBe('after-0-0-1');
-        await sleep(300);
-      });
+      const spent = await spendUntil(
+        store,
+        name,
+        async (purse) => {
+          await sleep(500);
+          await primary.kill();
+          await until(() => group.primary() !== primary);
+          // Nobody brings the killed one back: spending goes on by itself.
+          const { id } = await purse.charge({ usd: 0.01 }, {}, { id: `after-0-0-1` });
+          expect(id).toBe('after-0-0-1');
+          await sleep(300);
+        },
+        ELECTION,
+      );
       expect(spent.failures).toEqual([]);
       await expectNothingLost(await makePurse({ store }), spent);
       expect(group.primary().cli('role')).toContain('master');
