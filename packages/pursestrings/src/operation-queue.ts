@@ -282,14 +282,18 @@ export class OperationQueue {
 
   async #applyTogether(operations: readonly Operation[]): Promise<Applied> {
     if (this.#embedded !== undefined) return this.#store.apply(operations);
-    // It may be asked again, and then a fresh id is fresh no more; a replay of it is the first asking.
+    // It may be asked again, and then a fresh id is fresh no more.
     const asked = operations.map(asKnown);
-    const ask = (signal: AbortSignal): Promise<Applied> => this.#store.apply(asked, signal);
+    const askedAtMs = performance.now();
+    let askings = 0;
+    const ask = (signal: AbortSignal): Promise<Applied> => {
+      askings += 1;
+      return this.#store.apply(asked, signal);
+    };
     const applied = await askUntilAnswered(ask, this.#patience);
     const answers = applied.answers.map((answer, index) => {
       const operation = operations[index] as Operation;
-      const made = 'fresh' in operation && operation.fresh;
-      return made && 'replayed' in answer ? { ...answer, replayed: false } : answer;
+      return answerTo({ operation, lost: askings > 1, askedAtMs }, answer, applied.nowMs);
     });
     return { ...applied, answers };
   }
@@ -334,12 +338,15 @@ function asKnown(operation: Operation): Operation {
   return 'fresh' in operation && operation.fresh ? { ...operation, fresh: false } : operation;
 }
 
+/** An operation, whether an asking of it had no answer, and when it was first asked. */
+type Asked = Pick<Waiting, 'operation' | 'lost' | 'askedAtMs'>;
+
 /**
  * What was asked again and is said to be a repetition is the first asking come true, unless somebody
  * else's: an id that was made for it is nobody else's, and a charge that is older than the asking is.
  * Clients of a store may ask again by themselves too, after a failover.
  */
-function answerTo({ operation, lost, askedAtMs }: Waiting, answer: Answer, nowMs: number): Answer {
+function answerTo({ operation, lost, askedAtMs }: Asked, answer: Answer, nowMs: number): Answer {
   if (!('replayed' in answer) || !answer.replayed) return answer;
   // The store's time at the first asking: its time now, less what has passed here since.
   const sinceMs = nowMs - (performance.now() - askedAtMs) - CLOCK_SLACK_MS;

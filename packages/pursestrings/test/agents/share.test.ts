@@ -250,6 +250,8 @@ it('stays exact over a line that loses answers', async () => {
     operationTimeoutMs: 50,
     retryForMs: 5000,
   });
+  const announced: string[] = [];
+  purse.on('charge', ({ id }) => announced.push(id));
   const random = seeded(11);
   await runAgent(purse, { agent: 'p', share: { tokens: 300 } }, async () => {
     line.fate = () => (random() < 0.3 ? 'lost' : random() < 0.2 ? 'refused' : 'arrives');
@@ -264,6 +266,9 @@ it('stays exact over a line that loses answers', async () => {
   const { spent, held } = await balanceOf(purse, 'day');
   expect(spent).toBeLessThanOrEqual(300);
   expect(spent).toBe(25 * (await charges(purse)).length);
+  // Also the charges whose first answer was lost are announced, once each.
+  const recorded = (await charges(purse)).map(({ id }) => id);
+  expect(announced.toSorted()).toEqual(recorded.toSorted());
   expect(held).toBe(0);
   expect((await purse.verify()).ok).toBe(true);
 });
